@@ -1,0 +1,180 @@
+"""The closed sets of words in Attune's resources and documents, each member documented where it is spelled."""
+
+from enum import IntEnum, StrEnum
+
+
+class Method(StrEnum):
+    """How the model learns from the data."""
+
+    SFT = "SFT"
+    """Supervised fine-tuning: loss on the assistant's or completion's tokens only."""
+    DPO = "DPO"
+    """Direct preference optimisation against the base as reference (Rafailov et al. 2023)."""
+    ORPO = "ORPO"
+    """Odds-ratio preference optimisation: no reference model (Hong et al. 2024)."""
+    KTO = "KTO"
+    """Kahneman-Tversky optimisation from single rated answers (Ethayarajh et al. 2024)."""
+    CONTINUED_PRETRAINING = "ContinuedPretraining"
+    """Self-supervised next-token training on plain text."""
+    CLASSIFICATION = "Classification"
+    """One label per text."""
+
+
+class TuningType(StrEnum):
+    """Which weights change."""
+
+    LORA = "LoRA"
+    """Low-rank adapters beside frozen weights (Hu et al. 2021)."""
+    QLORA = "QLoRA"
+    """LoRA over a base quantised to 4-bit NF4 (Dettmers et al. 2023); needs a GPU."""
+    FULL = "Full"
+    """Every weight of the model."""
+
+
+class DataFormat(StrEnum):
+    """The shape of a row of data."""
+
+    AUTO = "Auto"
+    """Preflight looks at the first rows and says which format it found, and why."""
+    CHAT = "Chat"
+    """`messages`: a list of {role, content}."""
+    PROMPT_COMPLETION = "PromptCompletion"
+    """`prompt` and `completion`, both text."""
+    PREFERENCE = "Preference"
+    """`prompt`, `chosen`, `rejected`."""
+    RATED = "Rated"
+    """`prompt`, `completion` and a `label`: wanted or not."""
+    TEXT = "Text"
+    """`text`: documents without prompt or label."""
+    LABELED = "Labeled"
+    """`text` and its `label`."""
+
+
+class Scheduler(StrEnum):
+    """How the learning rate changes after warm-up."""
+
+    COSINE = "Cosine"
+    """Falls along half a cosine to zero."""
+    LINEAR = "Linear"
+    """Falls in a straight line to zero."""
+    CONSTANT = "Constant"
+    """Stays where warm-up left it."""
+
+
+class OutputFormat(StrEnum):
+    """What is published below `model/`."""
+
+    ADAPTER = "Adapter"
+    """The adapter alone (LoRA, QLoRA); it is loaded on top of the base."""
+    MERGED = "Merged"
+    """A whole model, adapter folded in; loads without peft."""
+    BOTH = "Both"
+    """The whole model, and the adapter in `model/adapter/`."""
+
+
+class MetricName(StrEnum):
+    """What is measured on the held-out rows, for base and tuned alike."""
+
+    ACCURACY = "Accuracy"
+    """Share of rows whose answer is the most likely one among the answers seen in training (a closed set)."""
+    EXACT_MATCH = "ExactMatch"
+    """Share of rows whose greedily generated answer equals the expected one, white space at the ends apart."""
+    PERPLEXITY = "Perplexity"
+    """exp of the mean negative log-likelihood per answer token; lower is better."""
+    MACRO_F1 = "MacroF1"
+    """F1 averaged over labels, each label counting the same."""
+    TOKEN_F1 = "TokenF1"  # noqa: S105 - a metric's name, not a password
+    """Overlap of answer words, as in SQuAD."""
+    ROUGE_L = "ROUGE-L"
+    """Longest common subsequence with the expected answer."""
+    BLEU = "BLEU"
+    """Corpus BLEU."""
+    CHRF = "chrF"
+    """Character n-gram F-score."""
+    JSON_VALID = "JSONValid"
+    """Share of answers that are JSON and match `schema`."""
+    REGEX_MATCH = "RegexMatch"
+    """Share of answers that match `pattern`."""
+    LABEL_LOG_LOSS = "LabelLogLoss"
+    """Negative log-likelihood of the right label among all labels."""
+    PREFERENCE_MARGIN = "PreferenceMargin"
+    """Log-likelihood of the chosen answer less that of the rejected one."""
+    HUMAN_PREFERENCE = "HumanPreference"
+    """Votes or ratings by people, joined by row id."""
+
+
+class Stage(StrEnum):
+    """The four steps of a run, in order; each is one Job per attempt."""
+
+    PREFLIGHT = "Preflight"
+    """Reads and checks data and tokenizer on CPU, before anything expensive starts."""
+    TRAIN = "Train"
+    """Trains, and ends with a complete checkpoint."""
+    EVALUATE = "Evaluate"
+    """Compares tuned with base on the held-out rows."""
+    PUBLISH = "Publish"
+    """Writes the model, its tokenizer and the manifest below the run's `model/`."""
+
+
+class Verdict(StrEnum):
+    """What the gate says of an evaluation."""
+
+    PASSED = "Passed"
+    """Every requirement is met; with no requirement there is nothing to fail."""
+    FAILED = "Failed"
+    """A requirement is not met."""
+    INCONCLUSIVE = "Inconclusive"
+    """The test set is too small to tell."""
+
+
+class OutcomeState(StrEnum):
+    """How an attempt ended, as the pod itself reports it."""
+
+    SUCCEEDED = "Succeeded"
+    """The stage is complete."""
+    FAILED = "Failed"
+    """The stage failed; the exit code says whether another attempt can help."""
+    BLOCKED = "Blocked"
+    """Something that a person must provide is missing (Secret, bucket, model); looked for again at intervals."""
+    STOPPED = "Stopped"
+    """Asked to stop."""
+
+
+class ExitCode(IntEnum):
+    """Exit codes of Attune's pods. 10 to 13 are final: the same input would fail again."""
+
+    DONE = 0
+    """The stage is complete."""
+    UNEXPECTED = 1
+    """A fault nobody foresaw; retried up to `spec.retryLimit`."""
+    BAD_INPUT = 10
+    """The data cannot be used as it is. Final."""
+    BAD_CONFIGURATION = 11
+    """The FineTuneJob or its runtime asks for something impossible. Final."""
+    OUT_OF_MEMORY = 12
+    """The model, batch or sequence does not fit. Final."""
+    DIVERGED = 13
+    """The loss became NaN or infinite. Final."""
+    STALLED = 14
+    """No progress for too long. Retried."""
+    STORE_UNREACHABLE = 20
+    """Object store unreachable, or something there is missing. Retried."""
+    STOPPED_WITH_CHECKPOINT = 30
+    """Stopped on request with a checkpoint saved. Not counted as a failure."""
+
+
+FINAL_EXIT_CODES = frozenset(
+    {ExitCode.BAD_INPUT, ExitCode.BAD_CONFIGURATION, ExitCode.OUT_OF_MEMORY, ExitCode.DIVERGED}
+)
+"""Exit codes after which no further attempt is made."""
+
+
+class Role(StrEnum):
+    """What a set of store credentials is for; also the name of the folder that it is mounted at."""
+
+    MODEL = "model"
+    """Reading the base model."""
+    DATA = "data"
+    """Reading the dataset."""
+    OUTPUT = "output"
+    """Reading and writing the run's own prefix."""

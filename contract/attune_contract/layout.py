@@ -1,0 +1,32 @@
+"""Where a run keeps things in the object store, relative to `<output.uri>/runs/<run id>/`."""
+
+from attune_contract import uris
+
+COMPLETE = "COMPLETE"
+"""Written last into a checkpoint; a checkpoint without it does not exist."""
+TRAIN_DATA = "data/train.parquet"
+VALIDATION_DATA = "data/validation.parquet"
+TEST_DATA = "data/test.parquet"
+CHECKPOINTS = "checkpoints"
+MODEL = "model"
+ADAPTER_IN_BOTH = "model/adapter"
+VALIDATION_REPORT = "reports/validation.json"
+TRAINING_REPORT = "reports/training.json"
+EVALUATION_REPORT = "reports/evaluation.json"
+PREDICTIONS = "reports/predictions.jsonl"
+MANIFEST = "manifest.json"
+
+
+def run_uri(output_uri: str, run_id: str) -> str:
+    """The prefix below which a run writes, and outside of which it never does."""
+    return uris.join(output_uri, "runs", run_id)
+
+
+def result_path(stage: str) -> str:
+    """Where a stage leaves its complete Outcome: a repeated attempt reports it again instead of working again."""
+    return f"results/{stage.lower()}.json"
+
+
+def checkpoint_path(step: int) -> str:
+    """The folder of the checkpoint taken after `step` optimizer steps."""
+    return f"{CHECKPOINTS}/{step}"

@@ -1,0 +1,29 @@
+"""Progress: what a running pod answers at `GET :9400/progress`. Polled; a missed poll means nothing."""
+
+from attune_contract.base import Reported
+from attune_contract.enums import Stage
+
+
+class Progress(Reported):
+    """Where a stage is now. `step` counts optimizer steps in training and rows elsewhere."""
+
+    run_id: str
+    stage: Stage
+    attempt: int
+    step: int = 0
+    total_steps: int = 0
+    """0 while it is not known."""
+    epoch: float | None = None
+    loss: float | None = None
+    """Nats per token, last logged."""
+    learning_rate: float | None = None
+    tokens_per_second: float | None = None
+    eta_seconds: float | None = None
+    message: str = ""
+    updated_at: str
+    """RFC 3339, UTC."""
+
+    @property
+    def percent(self) -> int:
+        """Whole percent done, 0 to 100; 0 while the total is not known."""
+        return min(100, int(100 * self.step / self.total_steps)) if self.total_steps else 0

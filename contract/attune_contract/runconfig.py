@@ -1,0 +1,82 @@
+"""RunConfig: the JSON file that a pod is started with. Never a secret in it.
+
+It is mounted at `RUN_CONFIG_PATH`; on a laptop `--config FILE` names it. Credentials are mounted beside it as files.
+"""
+
+from typing import Literal
+
+from attune_contract import VERSION, layout
+from attune_contract.base import Frozen
+from attune_contract.enums import Role, Stage
+from attune_contract.outcome import Artifact
+from attune_contract.spec import Workload
+
+RUN_CONFIG_PATH = "/etc/attune/run/config.json"
+CREDENTIALS_PATH = "/etc/attune/credentials"
+MODEL_VOLUME_PATH = "/mnt/model"
+CACHE_PATH = "/mnt/cache"
+TERMINATION_LOG = "/dev/termination-log"
+PROGRESS_PORT = 9400
+RENDEZVOUS_PORT = 29400
+
+
+class RunIdentity(Frozen):
+    """Which run, stage and attempt this pod is."""
+
+    id: str
+    """The FineTuneJob's metadata.uid."""
+    name: str
+    namespace: str
+    stage: Stage
+    attempt: int
+    """From 1."""
+
+
+class Credentials(Frozen):
+    """Where one role's keys are mounted. The files carry the usual names, such as AWS_ACCESS_KEY_ID."""
+
+    secret: str
+    """Name of the Secret, for messages."""
+    field: str
+    """The field that named it, for messages: `spec.model.credentialsSecret`."""
+    directory: str
+    """Folder with one file per key; empty while the Secret does not exist (the mount is optional)."""
+
+
+class RuntimeFacts(Frozen):
+    """What the admin's TuningRuntime fixes for this pod."""
+
+    name: str
+    image: str = ""
+    """Image that this pod runs, for the manifest."""
+    trust_remote_code: bool = False
+    allowed_uris: tuple[str, ...] = ()
+    """Prefixes that model, data and output must lie under; empty admits all."""
+    cache_directory: str | None = None
+    """A mounted folder for downloaded models, shared between runs; None: the pod's own scratch."""
+
+
+class RunConfig(Frozen):
+    """Everything a stage needs to know, except secrets."""
+
+    version: Literal["v1alpha1"] = VERSION  # type: ignore[assignment]  # the constant is the literal
+    run: RunIdentity
+    workload: Workload
+    runtime: RuntimeFacts
+    credentials: dict[Role, Credentials] = {}
+    """By role; a role that is missing uses the pod's own identity."""
+    inputs: tuple[Artifact, ...] = ()
+    """What earlier stages left below the run, with digests as the operator recorded them: verified before use."""
+    facts: dict[str, str] = {}
+    """Figures of earlier stages that the report and manifest repeat, such as the start of the run."""
+    local: bool = False
+    """Started by hand on a laptop: `file://` URIs are allowed, credentials come from the environment."""
+
+    @property
+    def run_uri(self) -> str:
+        """The prefix below which this run writes."""
+        return layout.run_uri(self.workload.output.uri, self.run.id)
+
+    def input(self, path: str) -> Artifact | None:
+        """The recorded artifact at a path relative to the run, or None where no earlier stage left one."""
+        return next((a for a in self.inputs if a.path == path), None)
