@@ -1,0 +1,265 @@
+"""Rules that no single field's type, bounds or pattern can say, one table per kind.
+
+Each is written twice, side by side: as CEL, for the API server to refuse a manifest at `kubectl apply`, and as Python,
+for the operator to find what an older CRD let in. `tests/unit/api/test_rules.py` and `tests/cluster/test_admission.py`
+hold both to the same cases. Rules about a change (`oldSelf`) are the API server's alone.
+
+A path ends in `[]` where the rule is about every item of a list. CEL's cost is reckoned by the API server before it
+accepts a CRD, from the bounds of lists, maps and strings: a field without a bound can make a cheap rule unacceptable.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from attune_contract import uris
+from attune_operator.api.problems import FieldProblem
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule."""
+
+    path: str
+    """Of the value that the rule is about (`self` in CEL), from the object's root: `spec.training`."""
+    cel: str
+    """True where the rule is kept."""
+    message: str
+    """What is wrong and how to mend it; goes on after a field's path."""
+    field: str = ""
+    """The field below `path` to which the message belongs, such as `.dataset.format`."""
+    holds: Callable[[Any], bool] | None = None
+    """The same as `cel`, on the value as JSON with defaults; None where the rule is about a change."""
+
+
+def broken(table: tuple[Rule, ...], spec: BaseModel) -> tuple[FieldProblem, ...]:
+    """Every rule that a spec breaks.
+
+    Args:
+        table: the rules of the spec's kind.
+        spec: valid by its types.
+    """
+    root = {"spec": spec.model_dump(mode="json", exclude_none=True)}
+    return tuple(
+        FieldProblem(where + rule.field, rule.message)
+        for rule in table
+        if rule.holds is not None
+        for where, value in _at(root, rule.path)
+        if not rule.holds(value)
+    )
+
+
+def _at(root: JSON, path: str) -> Iterator[tuple[str, Any]]:
+    """Values at a path with their own paths; none where an optional field on the way is left out."""
+    found: list[tuple[str, Any]] = [("", root)]
+    for part in path.split("."):
+        name, many = part.removesuffix("[]"), part.endswith("[]")
+        found = [(f"{where}.{name}" if where else name, value[name]) for where, value in found if name in value]
+        if many:
+            found = [(f"{where}[{i}]", item) for where, items in found for i, item in enumerate(items)]
+    yield from found
+
+
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    return lambda text: re.search(pattern, text) is not None
+
+
+def _quoted(pattern: str) -> str:
+    return "'" + pattern.replace("\\", "\\\\") + "'"
+
+
+_UP = r"(^|/)\.\.(/|$)"
+_S3 = Rule(
+    path="",
+    cel=f"self.matches({_quoted(uris.S3_PATTERN)})",
+    message="must be s3://bucket/key; other stores and file:// are not for clusters",
+    holds=_matches(uris.S3_PATTERN),
+)
+
+
+def _s3(path: str) -> Rule:
+    return Rule(path, _S3.cel, _S3.message, holds=_S3.holds)
+
+
+def _immutable(field: str) -> Rule:
+    """For a field that always has a value, given or defaulted; the rule sits on the field, so its path is named."""
+    message = f"spec.{field} cannot be changed after creation; create a new FineTuneJob"
+    return Rule(f"spec.{field}", "self == oldSelf", message)
+
+
+def _format(methods: tuple[str, ...], formats: tuple[str, ...]) -> Rule:
+    """Methods that read rows of certain formats only."""
+    return Rule(
+        path="spec",
+        cel=f"!(self.method in {_list(methods)}) || self.dataset.format in {_list(formats)}",
+        message=f"must be {', '.join(formats)} where method is {' or '.join(methods)}",
+        field=".dataset.format",
+        holds=lambda spec: spec["method"] not in methods or spec["dataset"]["format"] in formats,
+    )
+
+
+def _list(words: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f"'{w}'" for w in words) + "]"
+
+
+def _metrics_known(evaluation: JSON) -> bool:
+    names = {m["name"] for m in evaluation["metrics"]}
+    return all(r["metric"] in names for r in evaluation.get("gate", {}).get("require", ()))
+
+
+def _baselines_known(evaluation: JSON) -> bool:
+    names = {"base", "champion"} | {b["name"] for b in evaluation["baselines"]}
+    return all(r["over"] in names for r in evaluation.get("gate", {}).get("require", ()))
+
+
+IMMUTABLE = (
+    *("runtime", "model", "method", "tuning", "dataset", "training", "resources", "evaluation", "output", "approval"),
+)
+"""Fields of a FineTuneJob's spec that always have a value and never change."""
+COLUMNS = ("messages", "prompt", "completion", "chosen", "rejected", "label", "text")
+"""Fields of all formats: the keys that dataset.columns can have."""
+_SAME_QUEUE = "has(self.queue) == has(oldSelf.queue) && (!has(self.queue) || self.queue == oldSelf.queue)"
+_COST_GROWS = "!has(self.maxCost) || (has(oldSelf.maxCost) && double(self.maxCost) >= double(oldSelf.maxCost))"
+_DURATION_GROWS = (
+    "!has(self.maxDuration) || "
+    "(has(oldSelf.maxDuration) && duration(self.maxDuration) >= duration(oldSelf.maxDuration))"
+)
+
+FINETUNEJOB: tuple[Rule, ...] = (
+    *(_immutable(field) for field in IMMUTABLE),
+    Rule("spec", _SAME_QUEUE, "spec.queue cannot be changed after creation; create a new FineTuneJob"),
+    Rule(
+        "spec",
+        "!has(self.budget) || has(oldSelf.budget)",
+        "spec.budget cannot be added after creation; create a new FineTuneJob",
+        ".budget",
+    ),
+    Rule("spec.budget", _COST_GROWS, "may grow or be removed after creation, but not shrink or be added", ".maxCost"),
+    Rule(
+        "spec.budget",
+        _DURATION_GROWS,
+        "may grow or be removed after creation, but not shrink or be added",
+        ".maxDuration",
+    ),
+    Rule(
+        "spec.model.source",
+        f"self.matches({_quoted(uris.S3_PATTERN)}) || self.matches({_quoted(uris.HF_PATTERN)}) || "
+        f"(self.matches({_quoted(uris.PVC_PATTERN)}) && !self.matches({_quoted(_UP)}))",
+        "must be s3://bucket/prefix, hf://org/name@revision or pvc://claim/path (without ..)",
+        holds=lambda text: (
+            any(_matches(p)(text) for p in (uris.S3_PATTERN, uris.HF_PATTERN))
+            or (_matches(uris.PVC_PATTERN)(text) and not _matches(_UP)(text))
+        ),
+    ),
+    _s3("spec.dataset.train[]"),
+    _s3("spec.dataset.test[]"),
+    _s3("spec.evaluation.forgetting.dataset[]"),
+    _s3("spec.output.uri"),
+    Rule(
+        "spec.dataset.columns",
+        f"self.all(key, key in {_list(COLUMNS)})",
+        f"has a key that is no field of any format; keys are {', '.join(COLUMNS)}, values are the files' own names",
+        holds=lambda columns: all(key in COLUMNS for key in columns),
+    ),
+    Rule(
+        "spec.training",
+        "has(self.epochs) != has(self.maxSteps)",
+        "give exactly one of epochs and maxSteps",
+        holds=lambda training: ("epochs" in training) != ("maxSteps" in training),
+    ),
+    Rule(
+        "spec",
+        "self.tuning.type != 'QLoRA' || self.resources.gpusPerNode >= 1",
+        "tuning.type QLoRA needs a GPU: set resources.gpusPerNode to at least 1, or use LoRA",
+        ".resources.gpusPerNode",
+        lambda spec: spec["tuning"]["type"] != "QLoRA" or spec["resources"]["gpusPerNode"] >= 1,
+    ),
+    _format(("DPO", "ORPO"), ("Auto", "Preference")),
+    _format(("KTO",), ("Auto", "Rated")),
+    _format(("ContinuedPretraining",), ("Auto", "Text")),
+    _format(("Classification",), ("Auto", "Labeled")),
+    _format(("SFT",), ("Auto", "Chat", "PromptCompletion")),
+    Rule(
+        "spec",
+        "!has(self.output.format) || self.output.format == 'Merged' || self.tuning.type != 'Full'",
+        "tuning.type Full has no adapter to publish: use Merged, or leave it out",
+        ".output.format",
+        lambda spec: spec["output"].get("format", "Merged") == "Merged" or spec["tuning"]["type"] != "Full",
+    ),
+    Rule(
+        "spec.evaluation",
+        "!has(self.gate) || self.gate.require.all(r, self.metrics.exists(m, m.name == r.metric))",
+        "every gate.require[].metric must be among metrics",
+        ".gate",
+        _metrics_known,
+    ),
+    Rule(
+        "spec.evaluation",
+        "!has(self.gate) || self.gate.require.all(r, r.over in ['base', 'champion'] || "
+        "self.baselines.exists(b, b.name == r.over))",
+        "every gate.require[].over must be base, champion or the name of one of baselines",
+        ".gate",
+        _baselines_known,
+    ),
+)
+"""Rules of a FineTuneJob."""
+
+NAME_RULE = Rule(
+    "",
+    "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
+    "metadata.name must be at most 63 lower-case letters, digits and hyphens, and begin and end with a letter or digit",
+)
+"""On the root of a FineTuneJob: its children's names begin with its own."""
+
+_RESERVED = r"^(AWS_|ATTUNE_|HF_TOKEN)"
+_EXPRESSION = "self.operator in ['In', 'NotIn'] ? self.values.size() > 0 : self.values.size() == 0"
+
+TUNINGRUNTIME: tuple[Rule, ...] = (
+    Rule(
+        "spec.env[]",
+        f"!self.name.matches({_quoted(_RESERVED)})",
+        "must not begin with AWS_, ATTUNE_ or HF_TOKEN: credentials belong in Secrets named by the FineTuneJob, "
+        "and ATTUNE_ is the trainer's own",
+        ".name",
+        lambda env: not _matches(_RESERVED)(env["name"]),
+    ),
+    Rule(
+        "spec.allowedURIs[]",
+        "self.matches('^(s3|hf|pvc)://.')",
+        "must be a prefix that begins with s3://, hf:// or pvc://",
+        holds=_matches("^(s3|hf|pvc)://."),
+    ),
+    Rule(
+        "spec.namespaces.matchExpressions[]",
+        _EXPRESSION,
+        "operators In and NotIn need values; Exists and DoesNotExist have none",
+        ".values",
+        lambda e: bool(e["values"]) is (e["operator"] in ("In", "NotIn")),
+    ),
+    Rule(
+        "spec.tolerations[]",
+        "self.operator == 'Exists' ? !has(self.value) : has(self.key)",
+        "operator Exists takes no value, and Equal needs a key",
+        holds=lambda t: "value" not in t if t["operator"] == "Exists" else "key" in t,
+    ),
+    Rule(
+        "spec.tolerations[]",
+        "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+        "tolerationSeconds needs effect NoExecute",
+        holds=lambda t: "tolerationSeconds" not in t or t.get("effect") == "NoExecute",
+    ),
+)
+"""Rules of a TuningRuntime."""
+
+
+def by_path(table: tuple[Rule, ...]) -> Mapping[str, list[Rule]]:
+    """The rules of a table by the path that they sit on, for the generator."""
+    found: dict[str, list[Rule]] = {}
+    for rule in table:
+        found.setdefault(rule.path, []).append(rule)
+    return found

@@ -1,0 +1,102 @@
+"""What this version does not act on yet. Refused with a clear message, never silently ignored.
+
+Each entry goes when the feature comes. The API server admits these fields, so that manifests stay valid across
+versions.
+"""
+
+from collections.abc import Callable, Iterable
+
+from attune_contract import uris
+from attune_contract.enums import DataFormat, Method, MetricName, TuningType
+from attune_operator.api.finetunejob import FineTuneJobSpec
+from attune_operator.api.problems import FieldProblem
+
+METRICS = (MetricName.ACCURACY, MetricName.EXACT_MATCH, MetricName.PERPLEXITY)
+FORMATS = (DataFormat.AUTO, DataFormat.CHAT, DataFormat.PROMPT_COMPLETION)
+
+
+def unsupported(spec: FineTuneJobSpec) -> list[FieldProblem]:
+    """Every field of a spec that this version does not act on, with what to use instead; empty where it does on all."""
+    return [problem for check in _CHECKS for problem in check(spec)]
+
+
+def _problem(path: str, what: str, instead: str) -> FieldProblem:
+    return FieldProblem(f"spec.{path}", f"this version of Attune does not act on {what} yet; {instead}.")
+
+
+def _method(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
+    if spec.method is not Method.SFT:
+        yield _problem("method", spec.method, "use SFT")
+
+
+def _tuning(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
+    if spec.tuning.type is TuningType.QLORA:
+        yield _problem("tuning.type", spec.tuning.type, "use LoRA or Full")
+
+
+def _dataset(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
+    if spec.dataset.format not in FORMATS:
+        yield _problem("dataset.format", spec.dataset.format, f"use {', '.join(FORMATS)}")
+    for name, given in (("train", spec.dataset.train), ("test", spec.dataset.test)):
+        for index, uri in enumerate(given):
+            if not _readable(uri):
+                instead = "use JSON Lines: files that end in .jsonl, a prefix that ends in /, or a glob such as s3://b/p/*.jsonl"
+                yield _problem(f"dataset.{name}[{index}]", uri, instead)
+
+
+def _readable(uri: str) -> bool:
+    return uri.endswith(("/", *uris.SUPPORTED_DATA_SUFFIXES))
+
+
+def _training(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
+    training = spec.training
+    if training.packing:
+        yield _problem("training.packing", "packing", "leave it out; examples are padded to the longest of their batch")
+    if training.beta is not None:
+        yield _problem("training.beta", "beta", "leave it out; it belongs to DPO, ORPO and KTO")
+    if training.checkpoint is not None:
+        instead = "leave it out; one checkpoint is written at the end of training"
+        yield _problem("training.checkpoint", "checkpoints while training goes on", instead)
+
+
+def _evaluation(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
+    evaluation = spec.evaluation
+    for index, metric in enumerate(evaluation.metrics):
+        if metric.name not in METRICS:
+            yield _problem(f"evaluation.metrics[{index}].name", metric.name, f"use {', '.join(METRICS)}")
+        for field, value in (("schema", metric.schema_), ("pattern", metric.pattern)):
+            if value is not None and metric.name in METRICS:
+                yield _problem(f"evaluation.metrics[{index}].{field}", field, "leave it out")
+    for index, baseline in enumerate(evaluation.baselines):
+        extra = baseline.source is not None or baseline.system_prompt is not None or baseline.few_shot is not None
+        if baseline.name != "base" or extra:
+            instead = "leave baselines out; the base as it is is always compared"
+            yield _problem(f"evaluation.baselines[{index}]", f"baseline {baseline.name}", instead)
+    if evaluation.forgetting is not None:
+        yield _problem("evaluation.forgetting", "checks on general text", "leave it out")
+    if evaluation.gate is not None and evaluation.gate.require:
+        instead = "leave it out; the figures are in status.evaluation and in the report"
+        yield _problem("evaluation.gate.require", "requirements", instead)
+
+
+def _output(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
+    if spec.output.register_ is not None:
+        yield _problem("output.register", "registration", "leave it out; the model is at status.output.modelURI")
+
+
+def _limits(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
+    if spec.budget is not None:
+        yield _problem("budget", "budgets", "leave it out, and bound training.maxSteps or training.epochs")
+    if spec.queue is not None:
+        yield _problem("queue", "queues", "leave it out; pods wait for a free node by themselves")
+
+
+_CHECKS: tuple[Callable[[FineTuneJobSpec], Iterable[FieldProblem]], ...] = (
+    _method,
+    _tuning,
+    _dataset,
+    _training,
+    _evaluation,
+    _output,
+    _limits,
+)

@@ -1,0 +1,1 @@
+"""The only Kubernetes I/O of the operator: observe, apply, write. Nothing here decides."""

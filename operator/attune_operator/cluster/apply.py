@@ -1,0 +1,113 @@
+"""Carries out what was planned: creates children, deletes Jobs, writes status, records Events. Decides nothing."""
+
+from typing import Any
+
+from attune_operator import naming
+from attune_operator.cluster.client import Kube, path_to
+from attune_operator.cluster.observe import is_ours
+from attune_operator.errors import AlreadyExistsError, ForbiddenError, InvalidError, NotFoundError
+
+JSON = dict[str, Any]
+PLURALS = {"Job": "jobs", "Service": "services", "NetworkPolicy": "networkpolicies"}
+
+
+class TakenError(Exception):
+    """An object of the wanted name is there and belongs to somebody else; the message names both."""
+
+
+class RejectedError(Exception):
+    """The API server does not let the object be made; the message is its own."""
+
+
+async def create(client: Kube, wanted: JSON, uid: str) -> None:
+    """Creates an object unless it is there already and ours.
+
+    Args:
+        client: the API server.
+        wanted: the object.
+        uid: the owner's UID; a name alone proves nothing.
+
+    Raises:
+        TakenError: an object of that name belongs to somebody else.
+        RejectedError: quota, admission or validation refuses it.
+    """
+    kind, meta = wanted["kind"], wanted["metadata"]
+    plural, namespace = PLURALS[kind], meta["namespace"]
+    try:
+        await client.create(path_to(wanted["apiVersion"], plural, namespace), wanted)
+    except AlreadyExistsError:
+        found = await client.get(path_to(wanted["apiVersion"], plural, namespace, meta["name"]))
+        if not is_ours(found, uid):
+            raise TakenError(
+                f"{kind} {namespace}/{meta['name']} exists and does not belong to this FineTuneJob; "
+                "delete or rename it, and the run goes on by itself."
+            ) from None
+    except (ForbiddenError, InvalidError) as error:
+        raise RejectedError(f"{kind} {namespace}/{meta['name']} cannot be created: {error}") from error
+
+
+async def delete_job(client: Kube, namespace: str, name: str, uid: str) -> None:
+    """Deletes a Job with its pods, if it is there and is ours."""
+    path = path_to("batch/v1", "jobs", namespace, name)
+    try:
+        found = await client.get(path)
+        if is_ours(found, uid):
+            await client.delete(path, found["metadata"]["uid"])
+    except NotFoundError:
+        return
+
+
+async def write_status(client: Kube, stored: JSON, status: JSON) -> JSON:
+    """Replaces the status of a FineTuneJob.
+
+    Args:
+        client: the API server.
+        stored: the object as it was read; its resourceVersion makes sure that nobody wrote it since.
+        status: the whole new status.
+
+    Returns:
+        The object as stored now.
+
+    Raises:
+        ConflictError: somebody wrote it since; read afresh.
+    """
+    meta = stored["metadata"]
+    path = path_to(naming.API_VERSION, "finetunejobs", meta["namespace"], meta["name"], "status")
+    return await client.replace(path, {**stored, "status": status})
+
+
+async def record_event(client: Kube, stored: JSON, *, kind: str, reason: str, message: str, now: str) -> None:
+    """Records an Event about a FineTuneJob, for `kubectl describe`.
+
+    Args:
+        client: the API server.
+        stored: the FineTuneJob.
+        kind: Normal or Warning.
+        reason: CamelCase word.
+        message: a sentence; cut at 1,024 bytes, which is the API's limit.
+        now: RFC 3339 with whole seconds, UTC.
+    """
+    meta = stored["metadata"]
+    about = {
+        "apiVersion": naming.API_VERSION,
+        "kind": naming.KIND,
+        "name": meta["name"],
+        "namespace": meta["namespace"],
+        "uid": meta["uid"],
+    }
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{meta['name'][:40]}.", "namespace": meta["namespace"]},
+        "involvedObject": about,
+        "type": kind,
+        "reason": reason,
+        "message": message.encode()[:1024].decode(errors="ignore"),
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+        "source": {"component": naming.MANAGER},
+        "reportingComponent": f"{naming.GROUP}/operator",
+        "reportingInstance": naming.MANAGER,
+    }
+    await client.create(path_to("v1", "events", meta["namespace"]), event)

@@ -1,0 +1,49 @@
+"""The API server's answers, translated into the operator's errors at this one edge."""
+
+import json
+
+from attune_operator.errors import (
+    AlreadyExistsError,
+    APIError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
+
+_BY_STATUS: dict[int, type[APIError]] = {
+    400: InvalidError,
+    401: ForbiddenError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: InvalidError,
+    422: InvalidError,
+}
+
+
+def refusal(status: int, method: str, path: str, body: str) -> APIError:
+    """The error for an HTTP answer.
+
+    Args:
+        status: the HTTP status, or 0 where there was no answer.
+        method: the verb, for the message.
+        path: what it was about, for the message.
+        body: the answer; a `Status` object's message and reason are taken from it.
+    """
+    message, reason = _status(body)
+    text = f"{method} {path.partition('?')[0]}: {message}"
+    if status == 409 and reason == "AlreadyExists":  # noqa: PLR2004 - HTTP
+        return AlreadyExistsError(text)
+    return _BY_STATUS.get(status, UnavailableError)(text)
+
+
+def _status(body: str) -> tuple[str, str]:
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return body[:500], ""
+    if not isinstance(parsed, dict):
+        return body[:500], ""
+    return str(parsed.get("message", body[:500])), str(parsed.get("reason", ""))

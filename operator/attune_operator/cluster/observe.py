@@ -1,0 +1,97 @@
+"""Gathers all that is known of one run, read afresh from the API server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from attune_operator.api.finetunejob import Attempt, FineTuneJob
+from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.cluster.client import Kube, pages, path_to
+from attune_operator.errors import NotFoundError
+from attune_operator.finetunejob.snapshot import JobView, PodView
+from attune_operator.finetunejob.views import job_view, pod_view
+from attune_operator.naming import API_VERSION, JOB_NAME_LABEL
+from attune_operator.workqueue import Key
+
+JSON = dict[str, Any]
+
+
+async def finetunejob(client: Kube, key: Key) -> JSON | None:
+    """The FineTuneJob as stored now, or None where it is gone."""
+    try:
+        return await client.get(path_to(API_VERSION, "finetunejobs", key.namespace, key.name))
+    except NotFoundError:
+        return None
+
+
+async def runtime(client: Kube, name: str) -> JSON | None:
+    """The TuningRuntime of that name, or None where there is none."""
+    try:
+        return await client.get(path_to(API_VERSION, "tuningruntimes", name=name))
+    except NotFoundError:
+        return None
+
+
+async def namespace_labels(client: Kube, runtime: TuningRuntime | None, namespace: str) -> dict[str, str]:
+    """Labels of the run's namespace; not asked for where the runtime admits every namespace."""
+    if runtime is None or runtime.spec.namespaces is None:
+        return {}
+    found = await client.get(path_to("v1", "namespaces", name=namespace))
+    return dict(found["metadata"].get("labels", {}))
+
+
+async def job_and_pods(
+    client: Kube, run: FineTuneJob, attempt: Attempt | None
+) -> tuple[JobView | None, tuple[PodView, ...]]:
+    """The Job of an attempt and its pods, by index; (None, ()) where it is not there, or somebody else's."""
+    if attempt is None:
+        return None, ()
+    namespace = run.metadata.namespace
+    selector = f"{JOB_NAME_LABEL}={attempt.job_name}"
+    found, pods = await asyncio.gather(
+        _job(client, namespace, attempt.job_name),
+        client.get(path_to("v1", "pods", namespace, labelSelector=selector)),
+    )
+    if found is None or not is_ours(found, run.metadata.uid):
+        return None, ()
+    views = sorted((pod_view(p) for p in pods["items"]), key=lambda p: p.index)
+    return job_view(found), tuple(views)
+
+
+async def warnings(client: Kube, namespace: str, names: tuple[str, ...], since: datetime) -> tuple[str, ...]:
+    """Messages of warning Events about these objects since a moment, newest first."""
+    found = await asyncio.gather(*(_events(client, namespace, name) for name in names))
+    events = [e for group in found for e in group if _when(e) >= since]
+    return tuple(e.get("message", "") for e in sorted(events, key=_when, reverse=True))
+
+
+async def all_keys(client: Kube) -> AsyncIterator[tuple[Key, JSON]]:
+    """Every FineTuneJob in the cluster with its object, page by page."""
+    async for item in pages(client, lambda query: path_to(API_VERSION, "finetunejobs", **query)):
+        meta = item["metadata"]
+        yield Key(meta["namespace"], meta["name"]), item
+
+
+def is_ours(raw: JSON, uid: str) -> bool:
+    """Whether the controlling owner of an object is the run with this UID; a name alone proves nothing."""
+    return any(o.get("controller") and o["uid"] == uid for o in raw["metadata"].get("ownerReferences", []))
+
+
+async def _job(client: Kube, namespace: str, name: str) -> JSON | None:
+    try:
+        return await client.get(path_to("batch/v1", "jobs", namespace, name))
+    except NotFoundError:
+        return None
+
+
+async def _events(client: Kube, namespace: str, name: str) -> list[JSON]:
+    selector = f"involvedObject.name={name},type=Warning"
+    found = await client.get(path_to("v1", "events", namespace, fieldSelector=selector))
+    return list(found["items"])
+
+
+def _when(event: JSON) -> datetime:
+    series = event.get("series") or {}
+    text = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+    return datetime.fromisoformat(text or event["metadata"]["creationTimestamp"])

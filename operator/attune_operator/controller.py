@@ -1,0 +1,156 @@
+"""The operator as a running thing: queue, workers, resync and HTTP endpoint, started and ended together."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from attune_operator import health
+from attune_operator.api.conditions import ConditionType
+from attune_operator.cluster import observe
+from attune_operator.cluster.client import Kube, connect, path_to
+from attune_operator.cluster.progress import ProgressPoller
+from attune_operator.errors import APIError, ConflictError, NotFoundError
+from attune_operator.finetunejob.reconcile import Reconciler
+from attune_operator.metrics import Metrics
+from attune_operator.naming import API_VERSION
+from attune_operator.settings import Settings
+from attune_operator.workqueue import Key, WorkQueue, work
+
+JSON = dict[str, Any]
+log = logging.getLogger("attune")
+CHILD_EVENT_SECONDS = 0.2
+"""Pods and Jobs change in bursts: a moment's wait makes one reconcile of many events."""
+OWN_WRITE_SECONDS = 1.0
+"""A FineTuneJob that changed only in what the operator wrote itself needs no hurry."""
+CRD_SECONDS = 2.0
+
+
+class Controller:
+    """Where watch events go. Its index of runtimes is a hint: it only says whom to wake."""
+
+    def __init__(self, queue: WorkQueue, metrics: Metrics) -> None:
+        self._queue = queue
+        self._metrics = metrics
+        self._runtimes: dict[Key, str] = {}
+
+    def finetunejob_changed(self, body: JSON, *, gone: bool) -> None:
+        """A FineTuneJob was created, changed or deleted."""
+        meta, status = body["metadata"], body.get("status", {})
+        key = Key(meta["namespace"], meta["name"])
+        if gone or _finished(status):
+            self._runtimes.pop(key, None)
+        else:
+            self._runtimes[key] = str(body.get("spec", {}).get("runtime", ""))
+        if not gone and _finished(status) and key not in self._metrics:
+            # Ended before this operator started: counted, and otherwise left in peace.
+            self._metrics.seen(key, str(status.get("phase", "")))
+            return
+        ours = status.get("observedGeneration") == meta.get("generation") and not gone
+        self._queue.add(key, OWN_WRITE_SECONDS if ours else 0.0)
+
+    def child_changed(self, body: JSON) -> None:
+        """A Job or Pod of ours was created, changed or deleted."""
+        meta = body["metadata"]
+        if name := meta.get("annotations", {}).get("attune.dev/finetunejob"):
+            self._queue.add(Key(meta["namespace"], name), CHILD_EVENT_SECONDS)
+
+    def runtime_changed(self, name: str) -> None:
+        """A TuningRuntime was created, changed or deleted: whoever names it is looked at again."""
+        for key, runtime in self._runtimes.items():
+            if runtime == name:
+                self._queue.add(key)
+
+    async def resync(self, client: Kube) -> None:
+        """Lists every FineTuneJob and queues those that have not ended. Repairs what a watch missed."""
+        alive: set[Key] = set()
+        async for key, body in observe.all_keys(client):
+            alive.add(key)
+            if not _finished(body.get("status", {})):
+                self._runtimes[key] = str(body.get("spec", {}).get("runtime", ""))
+                self._queue.add(key)
+        for key in set(self._runtimes) - alive:
+            self._queue.add(key)
+
+
+def _finished(status: JSON) -> bool:
+    conditions = status.get("conditions", [])
+    return any(c["type"] == ConditionType.FINISHED and c["status"] == "True" for c in conditions)
+
+
+@asynccontextmanager
+async def running(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Controller]:
+    """Starts everything, yields the controller that watch events go to, and ends everything in reverse order."""
+    loop = asyncio.get_running_loop()
+    metrics = Metrics(registry)
+    queue = WorkQueue(loop.time)
+    metrics.watch_depth(lambda: len(queue))
+    controller = Controller(queue, metrics)
+    heartbeat = health.Heartbeat(settings.resync_seconds, loop.time)
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(connect(metrics.request))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        runner = await health.serve(health.application(heartbeat, registry), settings.http_port)
+        stack.push_async_callback(runner.cleanup)
+        await _wait_for_crds(client)
+        poller = ProgressPoller(session, settings.progress_seconds, loop.time)
+        reconciler = Reconciler(client, poller, settings, metrics)
+        step = metrics.timed(reconciler.reconcile)
+        tasks = [asyncio.create_task(work(queue, step, _failed(metrics))) for _ in range(settings.workers)]
+        tasks.append(
+            asyncio.create_task(_resync_forever(controller, client, settings.resync_seconds, heartbeat, metrics))
+        )
+        stack.push_async_callback(_cancel, tasks)
+        yield controller
+
+
+async def _resync_forever(
+    controller: Controller, client: Kube, interval: float, heartbeat: health.Heartbeat, metrics: Metrics
+) -> None:
+    while True:
+        try:
+            await controller.resync(client)
+        except APIError as error:
+            log.warning("resync failed, tried again in %.0f s: %s", interval / 10, error)
+            await asyncio.sleep(interval / 10)
+            continue
+        heartbeat.beat()
+        metrics.resync_timestamp.set_to_current_time()
+        await asyncio.sleep(interval)
+
+
+async def _wait_for_crds(client: Kube) -> None:
+    """Waits until the CRDs are served: a chart installs them beside the operator, and either may be first."""
+    for plural in ("finetunejobs", "tuningruntimes"):
+        while True:
+            try:
+                await client.get(path_to(API_VERSION, plural, limit="1"))
+                break
+            except NotFoundError:
+                log.info("waiting for the CustomResourceDefinition of %s.%s", plural, API_VERSION)
+            except APIError as error:
+                log.warning("waiting for the API server: %s", error)
+            await asyncio.sleep(CRD_SECONDS)
+
+
+def _failed(metrics: Metrics) -> Callable[[Key, Exception, float], None]:
+    def failed(key: Key, error: Exception, delay: float) -> None:
+        metrics.reconcile_errors.labels(type(error).__name__).inc()
+        if isinstance(error, ConflictError):
+            log.debug("%s/%s changed while it was worked on; again in %.1f s", *key, delay)
+        elif isinstance(error, APIError):
+            log.warning("%s/%s: %s; again in %.1f s", *key, error, delay)
+        else:
+            log.error("%s/%s: unexpected; again in %.1f s", *key, delay, exc_info=error)
+
+    return failed
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,102 @@
+"""The objects that an attempt consists of, from a run and its runtime. Pure; applied in the order given."""
+
+from typing import Any
+
+from attune_contract.enums import Stage
+from attune_contract.runconfig import PROGRESS_PORT
+from attune_operator import naming
+from attune_operator.api.finetunejob import Attempt, FineTuneJob
+from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.finetunejob.pods import labels, shape, template
+from attune_operator.settings import Settings
+
+JSON = dict[str, Any]
+
+
+def build(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings) -> list[JSON]:
+    """Everything that must exist for an attempt: the run's network policy and gang Service, then the Job.
+
+    The Job comes last, so that its pods never run without their policy or look for a Service that is not there.
+    """
+    first = attempt.stage is Stage.PREFLIGHT and attempt.number == 1
+    objects = [network_policy(run, settings)] if first else []
+    if shape(run, attempt.stage, settings).pods > 1:
+        objects.append(service(run))
+    return [*objects, job(run, runtime, attempt, settings)]
+
+
+def job(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings) -> JSON:
+    """The Job of an attempt: a gang that lives and dies together. Retries are new attempts, never the Job's own."""
+    size = shape(run, attempt.stage, settings)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            **_metadata(run, attempt.job_name),
+            "labels": labels(run, attempt),
+            "annotations": {naming.JOB_ANNOTATION: run.metadata.name},
+        },
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": size.pods,
+            "parallelism": size.pods,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "template": template(run, runtime, attempt, settings),
+        },
+    }
+
+
+def service(run: FineTuneJob) -> JSON:
+    """The headless Service by which the pods of a gang find each other, ready or not."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(run, naming.run_name(run.metadata.name, run.metadata.uid)),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": {naming.RUN_LABEL: run.metadata.uid},
+        },
+    }
+
+
+def network_policy(run: FineTuneJob, settings: Settings) -> JSON:
+    """Lets into the run's pods: each other; and to the progress port, the operator and Prometheus."""
+    operator = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.namespace}},
+        "podSelector": {"matchLabels": {naming.NAME_LABEL: naming.MANAGER}},
+    }
+    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.prometheus_namespace}}}
+    own = {"matchLabels": {naming.RUN_LABEL: run.metadata.uid}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(run, naming.run_name(run.metadata.name, run.metadata.uid)),
+        "spec": {
+            "podSelector": own,
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"from": [{"podSelector": own}]},
+                {"from": [operator, prometheus], "ports": [{"port": PROGRESS_PORT, "protocol": "TCP"}]},
+            ],
+        },
+    }
+
+
+def _metadata(run: FineTuneJob, name: str) -> JSON:
+    """Metadata of a child: it goes when the FineTuneJob goes."""
+    owner = {
+        "apiVersion": naming.API_VERSION,
+        "kind": naming.KIND,
+        "name": run.metadata.name,
+        "uid": run.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return {
+        "name": name,
+        "namespace": run.metadata.namespace,
+        "labels": {naming.MANAGED_BY_LABEL: naming.MANAGER, naming.RUN_LABEL: run.metadata.uid},
+        "ownerReferences": [owner],
+    }

@@ -1,0 +1,46 @@
+"""What a run has cost so far, from its recorded attempts and the runtime's prices. Pure."""
+
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+
+from attune_contract.quantities import quantity
+from attune_operator.api.finetunejob import Attempt, Cost, FineTuneJob
+from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.finetunejob.pods import shape
+from attune_operator.settings import Settings
+
+_HOUR = Decimal(3600)
+_CENT = Decimal("0.01")
+
+
+def cost(
+    run: FineTuneJob, runtime: TuningRuntime, attempts: tuple[Attempt, ...], now: datetime, settings: Settings
+) -> Cost:
+    """Hours held times price: every attempt counts, failed ones too, for a GPU that idles costs the same.
+
+    Args:
+        run: the run.
+        runtime: its runtime, for prices per GPU hour and per CPU hour.
+        attempts: the record.
+        now: end of attempts that are still open.
+        settings: sizes of the CPU stages.
+    """
+    gpu_hours = cpu_hours = Decimal(0)
+    for attempt in attempts:
+        size = shape(run, attempt.stage, settings)
+        hours = _seconds(attempt, now) / _HOUR
+        gpu_hours += hours * size.pods * size.gpus
+        cpu_hours += hours * size.pods * quantity(size.cpu)
+    price = runtime.spec.price
+    amount = gpu_hours * Decimal(price.per_gpu_hour) + cpu_hours * Decimal(price.per_cpu_hour)
+    return Cost(
+        gpu_hours=str(gpu_hours.quantize(_CENT, ROUND_HALF_UP)),
+        amount=str(amount.quantize(_CENT, ROUND_HALF_UP)),
+        currency=price.currency,
+    )
+
+
+def _seconds(attempt: Attempt, now: datetime) -> Decimal:
+    start = datetime.fromisoformat(attempt.start_time)
+    end = datetime.fromisoformat(attempt.end_time) if attempt.end_time else now
+    return Decimal(max(0, int((end - start).total_seconds())))

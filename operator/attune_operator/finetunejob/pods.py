@@ -1,0 +1,214 @@
+"""The pod template of an attempt: restricted by construction. Pure.
+
+Nothing in a FineTuneJob reaches the template but numbers, Secret names and a claim's name; image, placement, identity
+and environment are the runtime's. Every pod passes the restricted pod security standard.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from attune_contract import uris
+from attune_contract.enums import Stage
+from attune_contract.runconfig import (
+    CACHE_PATH,
+    MODEL_VOLUME_PATH,
+    PROGRESS_PORT,
+    RENDEZVOUS_PORT,
+    RUN_CONFIG_PATH,
+)
+from attune_operator import naming
+from attune_operator.api.finetunejob import Attempt, FineTuneJob
+from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.finetunejob.runconfig import credentials, run_config
+from attune_operator.settings import Settings
+
+JSON = dict[str, Any]
+USER = 65532
+GRACE_SECONDS = 30
+CONTAINER = "trainer"
+_CONFIG_FOLDER, _, _CONFIG_FILE = RUN_CONFIG_PATH.rpartition("/")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How many pods a stage has, and what each asks for."""
+
+    pods: int
+    gpus: int
+    cpu: str
+    memory: str
+    cpu_stage: bool
+
+    @property
+    def processes(self) -> int:
+        """Training processes per pod: one to a GPU, or one on CPU."""
+        return max(1, self.gpus)
+
+
+def shape(run: FineTuneJob, stage: Stage, settings: Settings) -> Shape:
+    """The size of a stage: training has the whole gang, evaluation one pod of it, the others no GPU."""
+    asked = run.spec.resources
+    if stage is Stage.PREFLIGHT:
+        return Shape(1, 0, settings.preflight_cpu, settings.preflight_memory, cpu_stage=True)
+    if stage is Stage.PUBLISH:
+        return Shape(1, 0, settings.preflight_cpu, asked.memory, cpu_stage=True)
+    return Shape(
+        asked.nodes if stage is Stage.TRAIN else 1, asked.gpus_per_node, asked.cpu, asked.memory, cpu_stage=False
+    )
+
+
+def labels(run: FineTuneJob, attempt: Attempt) -> dict[str, str]:
+    """Labels of a Job and its pods."""
+    return {
+        naming.MANAGED_BY_LABEL: naming.MANAGER,
+        naming.RUN_LABEL: run.metadata.uid,
+        naming.STAGE_LABEL: attempt.stage.value.lower(),
+        naming.ATTEMPT_LABEL: str(attempt.number),
+    }
+
+
+def template(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings) -> JSON:
+    """The pod template of an attempt."""
+    size = shape(run, attempt.stage, settings)
+    config = run_config(run, runtime, attempt)
+    annotations = {
+        naming.JOB_ANNOTATION: run.metadata.name,
+        naming.RUN_CONFIG_ANNOTATION: config.model_dump_json(exclude_none=True),
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(run, runtime, attempt, size, settings)],
+        "volumes": _volumes(run, runtime),
+        **_placement(run, runtime, attempt, size),
+    }
+    return {"metadata": {"labels": labels(run, attempt), "annotations": annotations}, "spec": spec}
+
+
+def command(run: FineTuneJob, attempt: Attempt, size: Shape) -> list[str]:
+    """What the container runs: the stage itself, or the launcher that starts one process to a GPU on every node."""
+    stage = attempt.stage.value.lower()
+    if size.pods * size.processes == 1:
+        return ["python", "-m", "attune_trainer", stage]
+    service = naming.run_name(run.metadata.name, run.metadata.uid)
+    return [
+        *["python", "-m", "attune_trainer.launch"],
+        *["--nodes", str(size.pods), "--processes-per-node", str(size.processes)],
+        *["--node-rank", "$(JOB_COMPLETION_INDEX)"],
+        *["--master", f"{attempt.job_name}-0.{service}", "--port", str(RENDEZVOUS_PORT)],
+        stage,
+    ]
+
+
+def _container(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size: Shape, settings: Settings) -> JSON:
+    preflight = attempt.stage is Stage.PREFLIGHT
+    return {
+        "name": CONTAINER,
+        "image": (settings.data_image if preflight else "") or runtime.spec.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": command(run, attempt, size),
+        "env": [*_environment(), *({"name": e.name, "value": e.value} for e in runtime.spec.env)],
+        "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
+        "resources": _resources(runtime, size),
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": _mounts(run, runtime),
+    }
+
+
+def _environment() -> list[JSON]:
+    return [
+        {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own scratch volume
+        {"name": "ATTUNE_PROGRESS_PORT", "value": str(PROGRESS_PORT)},
+        {"name": "ATTUNE_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+    ]
+
+
+def _resources(runtime: TuningRuntime, size: Shape) -> JSON:
+    requests: JSON = {"cpu": size.cpu, "memory": size.memory}
+    limits: JSON = {"memory": size.memory}
+    if size.gpus:
+        # Extended resources cannot be overcommitted: request and limit must be equal.
+        requests[runtime.spec.accelerator.resource] = limits[runtime.spec.accelerator.resource] = str(size.gpus)
+    return {"requests": requests, "limits": limits}
+
+
+def _mounts(run: FineTuneJob, runtime: TuningRuntime) -> list[JSON]:
+    mounts: list[JSON] = [
+        {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108 - the pod's own scratch volume
+        {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - shared memory between processes of the pod
+        {"name": "run-config", "mountPath": _CONFIG_FOLDER, "readOnly": True},
+    ]
+    for role, keys in credentials(run).items():
+        mounts.append({"name": f"credentials-{role.value}", "mountPath": keys.directory, "readOnly": True})
+    if _claim(run):
+        mounts.append({"name": "model", "mountPath": MODEL_VOLUME_PATH, "readOnly": True})
+    if runtime.spec.cache:
+        mounts.append({"name": "cache", "mountPath": CACHE_PATH})
+    return mounts
+
+
+def _volumes(run: FineTuneJob, runtime: TuningRuntime) -> list[JSON]:
+    field = {"fieldPath": f"metadata.annotations['{naming.RUN_CONFIG_ANNOTATION}']"}
+    volumes: list[JSON] = [
+        {"name": "scratch", "emptyDir": {}},
+        {"name": "shm", "emptyDir": {"medium": "Memory"}},
+        {"name": "run-config", "downwardAPI": {"items": [{"path": _CONFIG_FILE, "fieldRef": field}]}},
+    ]
+    for role, keys in credentials(run).items():
+        # Optional: the pod starts without it and says itself which Secret is missing; the operator may not look.
+        secret = {"secretName": keys.secret, "optional": True, "defaultMode": 0o440}
+        volumes.append({"name": f"credentials-{role.value}", "secret": secret})
+    if claim := _claim(run):
+        volumes.append({"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+    if runtime.spec.cache:
+        volumes.append({"name": "cache", "persistentVolumeClaim": {"claimName": runtime.spec.cache}})
+    return volumes
+
+
+def _claim(run: FineTuneJob) -> str:
+    source = uris.parse(run.spec.model.source)
+    return source.authority if source.scheme == "pvc" else ""
+
+
+def _placement(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size: Shape) -> JSON:
+    spec = runtime.spec
+    placement: JSON = {"nodeSelector": dict(spec.node_selector)} if spec.node_selector else {}
+    if spec.tolerations:
+        placement["tolerations"] = [t.model_dump(exclude_none=True) for t in spec.tolerations]
+    if spec.service_account_name:
+        placement["serviceAccountName"] = spec.service_account_name
+    if size.pods > 1:
+        placement["subdomain"] = naming.run_name(run.metadata.name, run.metadata.uid)
+        placement["affinity"] = _affinity(runtime, labels(run, attempt))
+    return placement
+
+
+def _affinity(runtime: TuningRuntime, gang: dict[str, str]) -> JSON:
+    """The gang close together (same value of topologyKey), each pod on a node of its own where there are enough."""
+    selector = {"labelSelector": {"matchLabels": gang}}
+    apart = {**selector, "topologyKey": "kubernetes.io/hostname"}
+    affinity: JSON = {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": apart}]
+        }
+    }
+    if runtime.spec.topology_key:
+        together = {**selector, "topologyKey": runtime.spec.topology_key}
+        affinity["podAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": [together]}
+    return affinity

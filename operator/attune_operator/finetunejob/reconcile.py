@@ -1,0 +1,131 @@
+"""One FineTuneJob brought one step on: observe → plan → build → apply → summarize."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from attune_contract.progress import Progress
+from attune_operator.api.conditions import Reason
+from attune_operator.api.finetunejob import FineTuneJob, FineTuneJobStatus
+from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.cluster import apply, observe
+from attune_operator.cluster.client import Kube
+from attune_operator.cluster.progress import ProgressPoller
+from attune_operator.finetunejob.attempts import OPEN
+from attune_operator.finetunejob.build import build
+from attune_operator.finetunejob.plan import Plan, is_terminal, plan
+from attune_operator.finetunejob.snapshot import PodView, Snapshot
+from attune_operator.finetunejob.stories import stories
+from attune_operator.finetunejob.summarize import stamp, summarize
+from attune_operator.finetunejob.waiting import Hold
+from attune_operator.metrics import Metrics
+from attune_operator.settings import Settings
+from attune_operator.workqueue import Key
+
+JSON = dict[str, Any]
+CREATED_BEFORE_WARNINGS = timedelta(seconds=4)
+"""A pod that starts normally has warnings of passing things; only one that still waits after this is asked for them."""
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """What a reconcile needs from outside; `reconcile` is called with a key and nothing else."""
+
+    client: Kube
+    poller: ProgressPoller
+    settings: Settings
+    metrics: Metrics
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Brings one run one step on.
+
+        Returns:
+            Seconds until it should be looked at again without any event, or None.
+
+        Raises:
+            APIError: the API server refused or was away; the caller tries again with back-off.
+        """
+        stored = await observe.finetunejob(self.client, key)
+        if stored is None or "deletionTimestamp" in stored["metadata"]:
+            self.metrics.forget(key)
+            return None
+        seen = await self._observe(stored)
+        if is_terminal(seen.run):
+            self.metrics.record(key, seen.run.status)
+            self.poller.forget(seen.run.metadata.uid)
+            return None
+        decision = plan(seen)
+        recorded = decision.start is None or decision.start in seen.run.status.attempts
+        status = seen.run.status
+        if not recorded or decision.stop:
+            # First the record, then the deed: an attempt exists in status before its Job does, and a Job's outcome
+            # is in status before the Job goes.
+            stored, status = await self._write(stored, status, summarize(seen, decision, self.settings))
+        decision = await self._apply(seen, decision)
+        stored, status = await self._write(stored, status, summarize(seen, decision, self.settings))
+        await self._tell(stored, seen.run.status, status, seen.now)
+        self.metrics.record(key, status)
+        return decision.again
+
+    async def _observe(self, stored: JSON) -> Snapshot:
+        now = datetime.now(UTC)
+        run, problems = FineTuneJob.parse(stored)
+        if problems or is_terminal(run):
+            return Snapshot(run=run, now=now, spec_problems=tuple(problems))
+        found = await observe.runtime(self.client, run.spec.runtime)
+        runtime, runtime_problems = TuningRuntime.parse(found) if found else (None, ())
+        attempts = run.status.attempts
+        attempt = attempts[-1] if attempts and attempts[-1].state in OPEN else None
+        job, pods = await observe.job_and_pods(self.client, run, attempt)
+        warnings: tuple[str, ...] = ()
+        if job is not None and now - job.created > CREATED_BEFORE_WARNINGS and not _running(pods):
+            names = (job.name, *(p.name for p in pods))
+            warnings = await observe.warnings(self.client, run.metadata.namespace, names, job.created)
+        return Snapshot(
+            run=run,
+            now=now,
+            runtime=runtime,
+            runtime_problems=tuple(runtime_problems),
+            namespace_labels=await observe.namespace_labels(self.client, runtime, run.metadata.namespace),
+            job=job,
+            pods=pods,
+            warnings=warnings,
+            progress=await self._progress(run, pods),
+        )
+
+    async def _progress(self, run: FineTuneJob, pods: tuple[PodView, ...]) -> Progress | None:
+        leader = next((p for p in pods if p.index == 0 and p.phase == "Running"), None)
+        return await self.poller.poll(run.metadata.uid, leader.ip) if leader else None
+
+    async def _apply(self, seen: Snapshot, decision: Plan) -> Plan:
+        """Makes what the plan asks for; what the API server refuses becomes a hold that the status shows."""
+        run = seen.run
+        namespace, uid = run.metadata.namespace, run.metadata.uid
+        if decision.stop is not None:
+            await apply.delete_job(self.client, namespace, decision.stop.job_name, uid)
+        if decision.start is None or seen.runtime is None:
+            return decision
+        try:
+            for wanted in build(run, seen.runtime, decision.start, self.settings):
+                await apply.create(self.client, wanted, uid)
+        except apply.TakenError as error:
+            return decision.held(Hold(Reason.JOB_CONFLICT, str(error)))
+        except apply.RejectedError as error:
+            return decision.held(Hold(Reason.JOB_REJECTED, str(error)))
+        return decision
+
+    async def _write(
+        self, stored: JSON, old: FineTuneJobStatus, new: FineTuneJobStatus
+    ) -> tuple[JSON, FineTuneJobStatus]:
+        """Writes a status if it says anything new."""
+        if new == old:
+            return stored, old
+        return await apply.write_status(self.client, stored, new.dump()), new
+
+    async def _tell(self, stored: JSON, old: FineTuneJobStatus, new: FineTuneJobStatus, now: datetime) -> None:
+        for story in stories(old, new):
+            await apply.record_event(self.client, stored, **story._asdict(), now=stamp(now))
+
+
+def _running(pods: tuple[PodView, ...]) -> bool:
+    return bool(pods) and all(p.phase != "Pending" for p in pods)

@@ -1,0 +1,46 @@
+"""The RunConfig of one attempt: what its pods are told. Pure."""
+
+from attune_contract.enums import Role
+from attune_contract.runconfig import CACHE_PATH, CREDENTIALS_PATH, Credentials, RunConfig, RunIdentity, RuntimeFacts
+from attune_contract.spec import Workload
+from attune_operator.api.finetunejob import Attempt, FineTuneJob
+from attune_operator.api.tuningruntime import TuningRuntime
+
+
+def run_config(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt) -> RunConfig:
+    """Everything that the pods of an attempt need to know, except secrets."""
+    spec = run.spec
+    return RunConfig(
+        run=RunIdentity(
+            id=run.metadata.uid,
+            name=run.metadata.name,
+            namespace=run.metadata.namespace,
+            stage=attempt.stage,
+            attempt=attempt.number,
+        ),
+        workload=Workload(**{name: getattr(spec, name) for name in Workload.model_fields}),
+        runtime=RuntimeFacts(
+            name=runtime.metadata.name,
+            image=runtime.spec.image,
+            trust_remote_code=runtime.spec.trust_remote_code,
+            allowed_uris=tuple(runtime.spec.allowed_uris),
+            cache_directory=CACHE_PATH if runtime.spec.cache else None,
+        ),
+        credentials=credentials(run),
+        inputs=tuple(a for a in run.status.artifacts if a.stage is not attempt.stage),
+    )
+
+
+def credentials(run: FineTuneJob) -> dict[Role, Credentials]:
+    """Where each role's keys are mounted, for the roles that name a Secret."""
+    spec = run.spec
+    named = {
+        Role.MODEL: (spec.model.credentials_secret, "spec.model.credentialsSecret"),
+        Role.DATA: (spec.dataset.credentials_secret, "spec.dataset.credentialsSecret"),
+        Role.OUTPUT: (spec.output.credentials_secret, "spec.output.credentialsSecret"),
+    }
+    return {
+        role: Credentials(secret=secret, field=field, directory=f"{CREDENTIALS_PATH}/{role.value}")
+        for role, (secret, field) in named.items()
+        if secret
+    }

@@ -1,0 +1,86 @@
+"""What was seen of one run at one moment: everything that the pure rooms may judge by."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from attune_contract.progress import Progress
+from attune_operator.api.finetunejob import FineTuneJob
+from attune_operator.api.problems import FieldProblem
+from attune_operator.api.tuningruntime import TuningRuntime
+
+JSON = dict[str, Any]
+
+
+class JobState(StrEnum):
+    """How far a `batch/v1` Job is."""
+
+    ACTIVE = "Active"
+    """Not ended."""
+    SUSPENDED = "Suspended"
+    """Held by a queue: its pods are not created yet."""
+    COMPLETE = "Complete"
+    """All pods succeeded."""
+    FAILED = "Failed"
+    """A pod failed; the others are gone."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A Job of ours."""
+
+    name: str
+    uid: str
+    state: JobState
+    deleting: bool
+    created: datetime
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A Pod of ours, as much of it as is judged by."""
+
+    name: str
+    index: int
+    """Completion index: the rank of its node in the gang."""
+    phase: str
+    """Pending, Running, Succeeded or Failed."""
+    ip: str = ""
+    exit_code: int | None = None
+    """Of the trainer container, once it ended."""
+    terminated_reason: str = ""
+    """`OOMKilled`, `Error`, ... once it ended; or the pod's own reason, such as `Evicted`."""
+    finished_at: str = ""
+    """RFC 3339, once it ended."""
+    termination_message: str = ""
+    """The Outcome, if the trainer got to write one; else the last lines of its log."""
+    disrupted: str = ""
+    """Message of the condition DisruptionTarget: preempted, drained, node lost."""
+    unschedulable: str = ""
+    """The scheduler's message where no node fits."""
+    waiting_reason: str = ""
+    """Why the container cannot start, such as `ImagePullBackOff`."""
+    waiting_message: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One run as seen at `now`."""
+
+    run: FineTuneJob
+    now: datetime
+    spec_problems: tuple[FieldProblem, ...] = ()
+    """Everything wrong with the spec; `run.spec` is not used where there is any."""
+    runtime: TuningRuntime | None = None
+    runtime_problems: tuple[FieldProblem, ...] = ()
+    namespace_labels: dict[str, str] = field(default_factory=dict)
+    """Read only where the runtime selects namespaces."""
+    job: JobView | None = None
+    """The Job of the open attempt, if it is there and ours."""
+    pods: tuple[PodView, ...] = ()
+    """The pods of that Job, by index."""
+    warnings: tuple[str, ...] = ()
+    """Messages of recent warning Events of that Job or its pods, newest first; read while they do not run."""
+    progress: Progress | None = None
+    """A fresh answer of the running pod; None where it was not asked or did not answer."""

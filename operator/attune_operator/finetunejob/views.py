@@ -1,0 +1,60 @@
+"""From the API server's JSON to the few facts that the plan judges by. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from attune_operator.finetunejob.snapshot import JobState, JobView, PodView
+from attune_operator.naming import JOB_INDEX_ANNOTATION
+
+JSON = dict[str, Any]
+STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
+"""Waiting reasons that every healthy container passes through."""
+
+
+def job_view(raw: JSON) -> JobView:
+    """A Job as the plan sees it. Source of the conditions: KEP-3939 and the Job API."""
+    conditions = {c["type"] for c in raw.get("status", {}).get("conditions", []) if c["status"] == "True"}
+    if "Complete" in conditions:
+        state = JobState.COMPLETE
+    elif "Failed" in conditions:
+        state = JobState.FAILED
+    else:
+        state = JobState.SUSPENDED if raw["spec"].get("suspend") else JobState.ACTIVE
+    meta = raw["metadata"]
+    return JobView(
+        name=meta["name"],
+        uid=meta["uid"],
+        state=state,
+        deleting="deletionTimestamp" in meta,
+        created=datetime.fromisoformat(meta["creationTimestamp"]),
+    )
+
+
+def pod_view(raw: JSON) -> PodView:
+    """A Pod as the plan sees it."""
+    meta, status = raw["metadata"], raw.get("status", {})
+    container: JSON = next(iter(status.get("containerStatuses", [])), {})
+    terminated = container.get("state", {}).get("terminated", {})
+    waiting = container.get("state", {}).get("waiting", {})
+    waiting_reason = waiting.get("reason", "")
+    return PodView(
+        name=meta["name"],
+        index=int(meta.get("annotations", {}).get(JOB_INDEX_ANNOTATION, 0)),
+        phase=status.get("phase", "Pending"),
+        ip=status.get("podIP", ""),
+        exit_code=terminated.get("exitCode"),
+        terminated_reason=terminated.get("reason") or status.get("reason", ""),
+        finished_at=terminated.get("finishedAt") or "",
+        termination_message=terminated.get("message") or status.get("message", ""),
+        disrupted=_condition_message(status, "DisruptionTarget", "True"),
+        unschedulable=_condition_message(status, "PodScheduled", "False"),
+        waiting_reason="" if waiting_reason in STARTING else waiting_reason,
+        waiting_message=waiting.get("message", ""),
+    )
+
+
+def _condition_message(status: JSON, kind: str, value: str) -> str:
+    for condition in status.get("conditions", []):
+        if condition["type"] == kind and condition["status"] == value:
+            return str(condition.get("message") or condition.get("reason") or kind)
+    return ""

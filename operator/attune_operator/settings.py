@@ -1,0 +1,54 @@
+"""What the platform sets for the operator, from its environment; the chart's values document each."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from attune_contract.base import Frozen
+from attune_contract.quantities import Quantity
+from attune_operator.errors import AttuneError
+
+PREFIX = "ATTUNE_"
+
+
+class SettingsError(AttuneError):
+    """Something in the operator's environment is not usable; the message names every variable."""
+
+
+class Settings(Frozen):
+    """The operator's settings; the variable of `data_image` is ATTUNE_DATA_IMAGE, and so on."""
+
+    data_image: str = ""
+    """Image of the preflight stage. Empty: the runtime's own image, which has all that preflight needs and more."""
+    namespace: str = "attune-system"
+    """Where the operator itself runs: network policies let it in to read progress."""
+    prometheus_namespace: str = "monitoring"
+    """Whose pods may read the training pods' metrics."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 32
+    """Reconciles that run side by side."""
+    resync_seconds: Annotated[float, Field(gt=0)] = 180.0
+    """How often everything is listed, to repair what a watch missed."""
+    progress_seconds: Annotated[float, Field(ge=10)] = 10.0
+    """How often a running pod is asked for its progress, at most."""
+    http_port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    """Port of /metrics and /healthz."""
+    preflight_cpu: Quantity = "500m"
+    """CPU request of preflight and publish pods."""
+    preflight_memory: Quantity = "2Gi"
+    """Memory of preflight pods."""
+    image_pull_policy: Annotated[str, Field(pattern="^(Always|IfNotPresent|Never)$")] = "IfNotPresent"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Reads settings from environment variables with the prefix ATTUNE_.
+
+    Raises:
+        SettingsError: a value is unusable; every such variable is named.
+    """
+    given = {name: environ[key] for name in Settings.model_fields if (key := PREFIX + name.upper()) in environ}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        problems = "; ".join(f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors())
+        raise SettingsError(problems) from error

@@ -1,0 +1,122 @@
+"""A queue of keys on which each key stands at most once and is worked on by at most one worker at a time.
+
+Watch events, the resync and retries only put keys here; what there is to do is read afresh by the worker. The rules are
+those of client-go's workqueue: a key added while it is worked on is handed out again afterwards, a delayed key is
+handed out at its earliest time, and failures back off exponentially with jitter.
+"""
+
+import asyncio
+import heapq
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+FIRST_RETRY = 0.2
+LONGEST_RETRY = 60.0
+
+
+class Key(NamedTuple):
+    """One object to reconcile."""
+
+    namespace: str
+    name: str
+
+
+class WorkQueue:
+    """See the module; every method is called from one event loop.
+
+    Args:
+        clock: seconds that only grow, such as `loop.time`.
+        jitter: a number in [0, 1) for each back-off.
+    """
+
+    def __init__(self, clock: Callable[[], float], jitter: Callable[[], float] = random.random) -> None:
+        self._clock = clock
+        self._jitter = jitter
+        self._due: dict[Key, float] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._order = itertools.count()
+        self._active: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Keys that wait, due or not."""
+        return len(self._due)
+
+    def add(self, key: Key, after: float = 0.0) -> None:
+        """Puts a key on the queue, to be handed out in `after` seconds; an earlier time already set stands."""
+        due = self._clock() + after
+        if (current := self._due.get(key)) is not None and current <= due:
+            return
+        self._due[key] = due
+        if key not in self._active:
+            heapq.heappush(self._heap, (due, next(self._order), key))
+            self._changed.set()
+
+    def retry(self, key: Key) -> float:
+        """Puts a key back after a failure. Returns the delay in seconds, which doubles with each failure in a row."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16)) * (0.5 + self._jitter() / 2)
+        self.add(key, delay)
+        return delay
+
+    def forget(self, key: Key) -> None:
+        """Ends the back-off of a key after a success."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> Key:
+        """Waits for the next key that is due, and marks it as worked on until `done`."""
+        while True:
+            now = self._clock()
+            if key := self._pop_due(now):
+                self._active.add(key)
+                return key
+            self._changed.clear()
+            wait = self._heap[0][0] - now if self._heap else None
+            try:
+                await asyncio.wait_for(self._changed.wait(), wait)
+            except TimeoutError:
+                continue
+
+    def done(self, key: Key) -> None:
+        """Ends the work on a key; if it was added meanwhile, it is handed out again at its time."""
+        self._active.discard(key)
+        if (due := self._due.get(key)) is not None:
+            heapq.heappush(self._heap, (due, next(self._order), key))
+            self._changed.set()
+
+    def _pop_due(self, now: float) -> Key | None:
+        while self._heap and self._heap[0][0] <= now:
+            due, _, key = heapq.heappop(self._heap)
+            if self._due.get(key) == due and key not in self._active:
+                del self._due[key]
+                return key
+        return None
+
+
+async def work(
+    queue: WorkQueue,
+    reconcile: Callable[[Key], Awaitable[float | None]],
+    failed: Callable[[Key, Exception, float], None],
+) -> None:
+    """One worker: hands keys to `reconcile` for ever.
+
+    Args:
+        queue: where keys come from.
+        reconcile: does the work; returns seconds until the key should come back, or None.
+        failed: told of every failure, with the delay until the next try. No failure ends the worker.
+    """
+    while True:
+        key = await queue.get()
+        try:
+            again = await reconcile(key)
+        except Exception as error:  # noqa: BLE001 - a worker that dies would stop every run; the failure is reported
+            failed(key, error, queue.retry(key))
+        else:
+            queue.forget(key)
+            if again is not None:
+                queue.add(key, again)
+        finally:
+            queue.done(key)

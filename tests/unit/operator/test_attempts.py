@@ -1,0 +1,145 @@
+from datetime import timedelta
+
+import pytest
+from factories import NOW, attempt, job, outcome, pod, run, seen
+
+from attune_contract.enums import OutcomeState, Stage
+from attune_operator.api.conditions import Reason
+from attune_operator.api.enums import AttemptState
+from attune_operator.finetunejob.attempts import failures, is_final, next_start, settle
+from attune_operator.finetunejob.snapshot import JobState, JobView, PodView
+
+S = AttemptState
+RUNNING = attempt(Stage.TRAIN, S.RUNNING)
+FAILED = job(JobState.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("seen_job", "pods", "state", "reason"),
+    [
+        pytest.param(job(), (pod(phase="Pending"),), S.PENDING, "", id="pod not started: still pending"),
+        pytest.param(job(), (pod(phase="Running"),), S.RUNNING, "", id="pod runs: running"),
+        pytest.param(
+            job(JobState.COMPLETE), (pod(termination_message=outcome()),), S.SUCCEEDED, Reason.DONE, id="complete"
+        ),
+        pytest.param(job(JobState.COMPLETE), (), S.FAILED, Reason.OUTCOME_LOST, id="complete, pods gone: told again"),
+        pytest.param(
+            FAILED,
+            (
+                pod(
+                    exit_code=10,
+                    termination_message=outcome(OutcomeState.FAILED, reason="InvalidData", message="row 17"),
+                ),
+            ),
+            S.FAILED,
+            Reason.INVALID_DATA,
+            id="the pod's own word counts",
+        ),
+        pytest.param(
+            FAILED,
+            (pod(exit_code=20, termination_message=outcome(OutcomeState.BLOCKED, reason="SecretNotFound")),),
+            S.BLOCKED,
+            Reason.SECRET_NOT_FOUND,
+            id="blocked",
+        ),
+        pytest.param(
+            FAILED, (pod(exit_code=137, terminated_reason="OOMKilled"),), S.FAILED, Reason.OUT_OF_MEMORY, id="oom"
+        ),
+        pytest.param(
+            FAILED, (pod(exit_code=143, disrupted="preempted"),), S.FAILED, Reason.POD_DISRUPTED, id="preempted"
+        ),
+        pytest.param(FAILED, (pod(terminated_reason="Evicted"),), S.FAILED, Reason.POD_DISRUPTED, id="evicted"),
+        pytest.param(FAILED, (pod(exit_code=13),), S.FAILED, Reason.DIVERGED, id="exit code alone"),
+        pytest.param(FAILED, (pod(exit_code=1, termination_message="boom"),), S.FAILED, Reason.POD_FAILED, id="crash"),
+        pytest.param(FAILED, (), S.FAILED, Reason.JOB_LOST, id="failed and pods gone"),
+    ],
+)
+def test_an_open_attempt_is_judged_by_its_job_and_pods(
+    seen_job: JobView, pods: tuple[PodView, ...], state: AttemptState, reason: str
+) -> None:
+    settled = settle(seen(run=run(attempts=(attempt(Stage.PREFLIGHT, S.PENDING),)), job=seen_job, pods=pods))
+    assert settled.last is not None
+    assert (settled.last.state, settled.last.reason) == (state, reason)
+
+
+def test_the_pod_that_says_why_is_believed_before_those_that_were_told_to_stop() -> None:
+    pods = (
+        pod(index=0, exit_code=143),
+        pod(
+            index=1,
+            exit_code=12,
+            termination_message=outcome(OutcomeState.FAILED, reason="OutOfMemory", message="GPU 1"),
+        ),
+    )
+    settled = settle(seen(run=run(attempts=(RUNNING,)), job=FAILED, pods=pods))
+    assert settled.last is not None
+    assert (settled.last.reason, settled.last.message, settled.last.exit_code) == ("OutOfMemory", "GPU 1", 12)
+
+
+def test_a_job_that_was_never_created_leaves_its_attempt_pending() -> None:
+    assert settle(seen(run=run(attempts=(attempt(Stage.TRAIN, S.PENDING),)))).open is not None
+
+
+def test_a_running_job_that_somebody_deleted_is_lost() -> None:
+    last = settle(seen(run=run(attempts=(RUNNING,)))).last
+    assert last is not None
+    assert last.reason == Reason.JOB_LOST
+
+
+def test_an_attempt_ends_when_its_pods_did_even_if_the_operator_looks_later() -> None:
+    ended = pod(exit_code=0, termination_message=outcome(), finished_at="2026-01-02T02:00:00Z")
+    last = settle(seen(run=run(attempts=(RUNNING,)), job=job(JobState.COMPLETE), pods=(ended,))).last
+    assert last is not None
+    assert last.end_time == "2026-01-02T02:00:00Z"
+
+
+def test_a_closed_record_is_never_reopened() -> None:
+    record = (attempt(Stage.PREFLIGHT, S.FAILED, reason="InvalidData", exit_code=10),)
+    settled = settle(
+        seen(run=run(attempts=record), job=job(JobState.COMPLETE), pods=(pod(termination_message=outcome()),))
+    )
+    assert settled.attempts == record
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "reason", "final"),
+    [
+        (10, "InvalidData", True),
+        (11, "InvalidConfiguration", True),
+        (12, "OutOfMemory", True),
+        (13, "Diverged", True),
+        (137, "OutOfMemory", True),
+        (14, "NoProgress", False),
+        (20, "StoreUnreachable", False),
+        (137, "PodFailed", False),
+        (None, "JobLost", False),
+    ],
+)
+def test_final_failures_are_those_that_would_only_repeat(exit_code: int | None, reason: str, final: bool) -> None:
+    assert is_final(attempt(Stage.TRAIN, S.FAILED, exit_code=exit_code, reason=reason)) is final
+
+
+def test_disruptions_and_waiting_do_not_count_as_failures() -> None:
+    record = (
+        attempt(Stage.PREFLIGHT, S.FAILED, reason="PodFailed"),
+        attempt(Stage.TRAIN, S.FAILED, 1, reason="PodDisrupted"),
+        attempt(Stage.TRAIN, S.BLOCKED, 2, reason="SecretNotFound"),
+        attempt(Stage.TRAIN, S.STOPPED, 3, reason="Suspended"),
+        attempt(Stage.TRAIN, S.FAILED, 4, reason="StoreUnreachable"),
+    )
+    assert failures(record) == 1
+
+
+@pytest.mark.parametrize(
+    ("states", "seconds"),
+    [
+        pytest.param([S.STOPPED], 0, id="after a pause at once"),
+        pytest.param([S.FAILED], 10, id="first failure"),
+        pytest.param([S.FAILED] * 3, 40, id="doubles"),
+        pytest.param([S.FAILED] * 9, 300, id="bounded"),
+        pytest.param([S.BLOCKED] * 9, 60, id="what is missing is looked for every minute"),
+    ],
+)
+def test_the_next_attempt_waits_longer_after_each_failure_in_a_row(states: list[AttemptState], seconds: int) -> None:
+    record = tuple(attempt(Stage.TRAIN, state, n) for n, state in enumerate(states, 1))
+    assert next_start(record) - NOW == timedelta(seconds=seconds)

@@ -1,0 +1,96 @@
+import asyncio
+
+import pytest
+
+from attune_operator.workqueue import FIRST_RETRY, LONGEST_RETRY, Key, WorkQueue, work
+
+A, B = Key("ns", "a"), Key("ns", "b")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queue(clock: Clock) -> WorkQueue:
+    return WorkQueue(clock, jitter=lambda: 1.0)
+
+
+async def take(queue: WorkQueue) -> Key | None:
+    try:
+        return await asyncio.wait_for(queue.get(), 0.02)
+    except TimeoutError:
+        return None
+
+
+async def test_a_key_added_twice_is_handed_out_once(queue: WorkQueue) -> None:
+    queue.add(A)
+    queue.add(A)
+    assert [await take(queue), await take(queue)] == [A, None]
+
+
+async def test_keys_come_in_the_order_in_which_they_are_due(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A, after=2)
+    queue.add(B, after=1)
+    clock.now = 3
+    assert [await take(queue), await take(queue)] == [B, A]
+
+
+async def test_a_delayed_key_waits_for_its_time(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A, after=5)
+    assert await take(queue) is None
+    clock.now = 5
+    assert await take(queue) == A
+
+
+async def test_an_earlier_time_replaces_a_later_one_and_not_the_other_way_round(queue: WorkQueue) -> None:
+    queue.add(A, after=5)
+    queue.add(A)
+    queue.add(A, after=9)
+    assert [await take(queue), await take(queue)] == [A, None]
+
+
+async def test_a_key_under_work_is_not_handed_to_a_second_worker_but_again_afterwards(queue: WorkQueue) -> None:
+    queue.add(A)
+    assert await take(queue) == A
+    queue.add(A)
+    assert await take(queue) is None
+    queue.done(A)
+    assert await take(queue) == A
+
+
+async def test_back_off_doubles_is_bounded_and_ends_with_a_success(queue: WorkQueue) -> None:
+    delays = [queue.retry(A) for _ in range(12)]
+    assert delays[:3] == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY]
+    assert delays[-1] == LONGEST_RETRY
+    queue.forget(A)
+    assert queue.retry(A) == FIRST_RETRY
+
+
+async def test_a_failure_is_reported_and_does_not_end_the_worker(queue: WorkQueue) -> None:
+    failed: list[str] = []
+    worked: list[Key] = []
+
+    async def reconcile(key: Key) -> float | None:
+        worked.append(key)
+        if key == A:
+            raise RuntimeError("bad")
+        return None
+
+    worker = asyncio.create_task(work(queue, reconcile, lambda key, error, _: failed.append(f"{key.name}: {error}")))
+    queue.add(A)
+    queue.add(B)
+    await asyncio.sleep(0.02)
+    worker.cancel()
+    assert worked == [A, B]
+    assert failed == ["a: bad"]
+    assert len(queue) == 1, "the failed key waits for its next try"
