@@ -1,0 +1,3 @@
+module attune.dev/devcluster/pause
+
+go 1.26
