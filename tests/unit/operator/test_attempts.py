@@ -1,13 +1,13 @@
 from datetime import timedelta
 
 import pytest
-from factories import NOW, attempt, job, outcome, pod, run, seen
 
 from attune_contract.enums import OutcomeState, Stage
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.finetunejob.attempts import failures, is_final, next_start, settle
 from attune_operator.finetunejob.snapshot import JobState, JobView, PodView
+from factories import NOW, attempt, job, outcome, pod, run, seen
 
 S = AttemptState
 RUNNING = attempt(Stage.TRAIN, S.RUNNING)

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from factories import NAME, NAMESPACE, UID, attempt, run, runtime
 
 from attune_contract.enums import Stage
 from attune_contract.outcome import Artifact
@@ -15,6 +14,7 @@ from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.finetunejob.build import build
 from attune_operator.settings import Settings
+from factories import NAME, NAMESPACE, UID, attempt, run, runtime
 
 SETTINGS = Settings(data_image="attune/data:1", namespace="attune-system")
 

@@ -1,7 +1,6 @@
 from typing import Any
 
 import pytest
-from factories import NAMESPACE, attempt, job, outcome, pod, run, runtime, seen
 
 from attune_contract.enums import OutcomeState, Stage
 from attune_operator.api.conditions import Reason
@@ -9,6 +8,7 @@ from attune_operator.api.enums import AttemptState
 from attune_operator.api.problems import FieldProblem
 from attune_operator.finetunejob.plan import KEPT_BLOCKED, plan
 from attune_operator.finetunejob.snapshot import JobState
+from factories import NAMESPACE, attempt, job, outcome, pod, run, runtime, seen
 
 S = AttemptState
 LONG_AGO = 10_000.0

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from factories import UID, attempt, job, outcome, pod, run, seen
 
 from attune_contract.enums import MetricName, OutcomeState, Stage
 from attune_contract.outcome import Artifact, MetricResult, TrainingFigures, Validation
@@ -17,6 +16,7 @@ from attune_operator.finetunejob.snapshot import JobState, Snapshot
 from attune_operator.finetunejob.stories import stories
 from attune_operator.finetunejob.summarize import span, summarize
 from attune_operator.settings import Settings
+from factories import UID, attempt, job, outcome, pod, run, seen
 
 S = AttemptState
 SETTINGS = Settings()

@@ -1,0 +1,54 @@
+"""Fixtures of tests against a real cluster: the cluster, a bucket with a base model, a namespace for each test."""
+
+import shlex
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clusters import Cluster, Team
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    done = subprocess.run(
+        [sys.executable, "-m", "attune_devcluster", "env"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    if done.returncode:
+        pytest.fail(f"these tests need a cluster: make install\n{done.stderr}")
+    pairs = (line.removeprefix("export ").partition("=") for line in done.stdout.splitlines())
+    return Cluster({name: "".join(shlex.split(value)) for name, _, value in pairs})
+
+
+@pytest.fixture(scope="session")
+def bucket(cluster: Cluster) -> str:
+    """A bucket of this session, with the tiny base model at `base/`."""
+    name = f"attune-test-{uuid.uuid4().hex[:8]}"
+    cluster.s3.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def base_model(cluster: Cluster, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of a tiny Llama, made here with its own tokenizer; random weights."""
+    folder = tmp_path_factory.mktemp("base")
+    subprocess.run([sys.executable, str(ROOT / "tests" / "support" / "tiny_model.py"), str(folder)], check=True)
+    for path in sorted(folder.iterdir()):
+        cluster.s3.upload_file(str(path), bucket, f"base/{path.name}")
+    return f"s3://{bucket}/base"
+
+
+@pytest.fixture
+def team(cluster: Cluster, bucket: str, base_model: str) -> Iterator[Team]:
+    """A fresh namespace that enforces the restricted pod security standard; gone after the test."""
+    name = f"team-{uuid.uuid4().hex[:8]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    cluster.apply(cluster.secret(name))
+    yield Team(cluster, name, bucket, base_model)
+    cluster.kubectl("delete", "namespace", name, "--wait=false")

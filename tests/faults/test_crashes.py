@@ -1,0 +1,105 @@
+"""What goes wrong while a run is under way: the operator dies, the object is deleted, somebody deletes a Job."""
+
+import json
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from clusters import Cluster, Team, conditions
+
+pytestmark = pytest.mark.cluster
+JSON = dict[str, Any]
+LONG = {"maxSteps": 400, "batchSize": 16}
+OPERATOR = ("-n", "attune-system", "-l", "app.kubernetes.io/name=attune")
+
+
+def training(job: JSON) -> bool:
+    attempts = job.get("status", {}).get("attempts", [])
+    return bool(attempts) and attempts[-1]["stage"] == "Train" and attempts[-1]["state"] == "Running"
+
+
+def kill_operator(cluster: Cluster) -> None:
+    """SIGKILL: the kubelet gives a grace period of zero its literal meaning. The Deployment makes a new pod."""
+    cluster.kubectl("delete", "pod", *OPERATOR, "--grace-period=0", "--force", check=True)
+
+
+def test_an_operator_that_is_killed_during_training_goes_on_with_the_same_job(team: Team) -> None:
+    team.submit(training=LONG)
+    before = team.until("job", training, 120, "training runs")
+    (uid,) = [j["metadata"]["uid"] for j in team.jobs() if j["metadata"]["labels"]["attune.dev/stage"] == "train"]
+    kill_operator(team.cluster)
+    after = team.wait("job", "Succeeded", timeout=300)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    trains = [j for j in team.jobs() if j["metadata"]["labels"]["attune.dev/stage"] == "train"]
+    assert [j["metadata"]["uid"] for j in trains] == [uid], "the same Job, and only one"
+    assert [a["stage"] for a in after["status"]["attempts"]] == ["Preflight", "Train", "Evaluate", "Publish"]
+
+
+def test_a_deleted_run_leaves_nothing_running(team: Team) -> None:
+    team.submit(training={"maxSteps": 100_000})
+    team.until("job", training, 120, "training runs")
+    team.cluster.kubectl("delete", "ftj", "job", "-n", team.namespace, "--wait=true", "--timeout=10s", check=True)
+    deadline = time.monotonic() + 15
+    while team.pods() or team.jobs():
+        assert time.monotonic() < deadline, f"still there: {[p['metadata']['name'] for p in team.pods()]}"
+        time.sleep(0.3)
+    left = team.cluster.get("networkpolicies,services", team.namespace)["items"]
+    assert not [o for o in left if o["metadata"]["name"].startswith("job-")]
+
+
+def test_a_job_that_somebody_deletes_is_replaced_by_the_next_attempt(team: Team) -> None:
+    team.submit(training=LONG, retryLimit=0)
+    team.until("job", training, 120, "training runs")
+    team.cluster.kubectl("delete", "job", "-n", team.namespace, "-l", "attune.dev/stage=train", check=True)
+    job = team.wait("job", "Succeeded", timeout=300)
+    trains = [(a["number"], a["state"], a["reason"]) for a in job["status"]["attempts"] if a["stage"] == "Train"]
+    assert trains == [(1, "Failed", "JobLost"), (2, "Succeeded", "Done")]
+
+
+def test_a_pod_that_dies_is_a_failed_attempt_and_is_tried_again(team: Team) -> None:
+    team.submit(training=LONG)
+    team.until("job", training, 120, "training runs")
+    # SIGKILL from the node, as the kernel would: the container's processes are this machine's.
+    (pod,) = team.pods("train")
+    found = subprocess.run(
+        ["pgrep", "-f", "attune_trainer train"], capture_output=True, text=True, check=False
+    ).stdout.split()
+    mine = [pid for pid in found if pod["metadata"]["uid"] in cgroup(pid)]
+    if not mine:
+        pytest.skip("the node's processes are not visible here (a cluster on another machine)")
+    subprocess.run(["kill", "-9", mine[0]], check=True)
+    job = team.until("job", lambda j: len(j["status"]["attempts"]) > 2, 120, "another attempt")
+    first = job["status"]["attempts"][1]
+    assert (first["stage"], first["state"], first["exitCode"]) == ("Train", "Failed", 137)
+    team.wait("job", "Succeeded", timeout=300)
+
+
+def cgroup(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/cgroup") as file:  # noqa: PTH123 - procfs
+            return file.read().replace("_", "-")
+    except OSError:
+        return ""
+
+
+def test_suspending_during_training_stops_the_pods_and_resuming_starts_the_next_attempt(team: Team) -> None:
+    team.submit(training=LONG)
+    team.until("job", training, 120, "training runs")
+    switch(team, suspend=True)
+    job = team.until("job", lambda j: j["status"]["phase"] == "Suspended", 30, "Suspended")
+    assert job["status"]["attempts"][-1]["state"] == "Stopped"
+    deadline = time.monotonic() + 40
+    while [p for p in team.pods("train") if p["status"]["phase"] == "Running"]:
+        assert time.monotonic() < deadline, "the pods of a suspended run are still there"
+        time.sleep(0.3)
+    assert conditions(job)["Finished"]["status"] == "False"
+    switch(team, suspend=False)
+    job = team.wait("job", "Succeeded", timeout=300)
+    assert [a["number"] for a in job["status"]["attempts"] if a["stage"] == "Train"] == [1, 2]
+
+
+def switch(team: Team, *, suspend: bool) -> None:
+    patch = json.dumps({"spec": {"suspend": suspend}})
+    team.cluster.kubectl("patch", "ftj", "job", "-n", team.namespace, "--type=merge", "-p", patch, check=True)
