@@ -30,7 +30,16 @@ def problems(error: ValidationError, model: type[BaseModel], root: str) -> tuple
         model: the model that was validated, for the names of its fields.
         root: path of the model in the object, such as `spec`.
     """
-    return tuple(FieldProblem(path(root, e["loc"]), _message(e, model)) for e in error.errors(include_url=False))
+    found = error.errors(include_url=False)
+    return tuple(FieldProblem(path(root, e["loc"]), _message(e, model)) for e in found if not _follows(e, found))
+
+
+def _follows(error: ErrorDetails, all_errors: list[ErrorDetails]) -> bool:
+    """Whether a list is called too short only because a bad item of it was not counted."""
+    deeper = len(error["loc"])
+    return error["type"] == "too_short" and any(
+        len(e["loc"]) > deeper and e["loc"][:deeper] == error["loc"] for e in all_errors
+    )
 
 
 def path(root: str, location: Sequence[int | str]) -> str:

@@ -13,7 +13,6 @@ from attune_contract.runconfig import (
     CACHE_PATH,
     MODEL_VOLUME_PATH,
     PROGRESS_PORT,
-    RENDEZVOUS_PORT,
     RUN_CONFIG_PATH,
 )
 from attune_operator import naming
@@ -37,24 +36,16 @@ class Shape:
     gpus: int
     cpu: str
     memory: str
-    cpu_stage: bool
-
-    @property
-    def processes(self) -> int:
-        """Training processes per pod: one to a GPU, or one on CPU."""
-        return max(1, self.gpus)
 
 
 def shape(run: FineTuneJob, stage: Stage, settings: Settings) -> Shape:
     """The size of a stage: training has the whole gang, evaluation one pod of it, the others no GPU."""
     asked = run.spec.resources
     if stage is Stage.PREFLIGHT:
-        return Shape(1, 0, settings.preflight_cpu, settings.preflight_memory, cpu_stage=True)
+        return Shape(1, 0, settings.preflight_cpu, settings.preflight_memory)
     if stage is Stage.PUBLISH:
-        return Shape(1, 0, settings.preflight_cpu, asked.memory, cpu_stage=True)
-    return Shape(
-        asked.nodes if stage is Stage.TRAIN else 1, asked.gpus_per_node, asked.cpu, asked.memory, cpu_stage=False
-    )
+        return Shape(1, 0, settings.preflight_cpu, asked.memory)
+    return Shape(asked.nodes if stage is Stage.TRAIN else 1, asked.gpus_per_node, asked.cpu, asked.memory)
 
 
 def labels(run: FineTuneJob, attempt: Attempt) -> dict[str, str]:
@@ -95,29 +86,14 @@ def template(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, setting
     return {"metadata": {"labels": labels(run, attempt), "annotations": annotations}, "spec": spec}
 
 
-def command(run: FineTuneJob, attempt: Attempt, size: Shape) -> list[str]:
-    """What the container runs: the stage itself, or the launcher that starts one process to a GPU on every node."""
-    stage = attempt.stage.value.lower()
-    if size.pods * size.processes == 1:
-        return ["python", "-m", "attune_trainer", stage]
-    service = naming.run_name(run.metadata.name, run.metadata.uid)
-    return [
-        *["python", "-m", "attune_trainer.launch"],
-        *["--nodes", str(size.pods), "--processes-per-node", str(size.processes)],
-        *["--node-rank", "$(JOB_COMPLETION_INDEX)"],
-        *["--master", f"{attempt.job_name}-0.{service}", "--port", str(RENDEZVOUS_PORT)],
-        stage,
-    ]
-
-
 def _container(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size: Shape, settings: Settings) -> JSON:
     preflight = attempt.stage is Stage.PREFLIGHT
     return {
         "name": CONTAINER,
         "image": (settings.data_image if preflight else "") or runtime.spec.image,
         "imagePullPolicy": settings.image_pull_policy,
-        "command": command(run, attempt, size),
-        "env": [*_environment(), *({"name": e.name, "value": e.value} for e in runtime.spec.env)],
+        "command": ["python", "-m", "attune_trainer", attempt.stage.value.lower()],
+        "env": [*_environment(run, attempt, size), *({"name": e.name, "value": e.value} for e in runtime.spec.env)],
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
         "resources": _resources(runtime, size),
         "terminationMessagePath": "/dev/termination-log",
@@ -131,12 +107,16 @@ def _container(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size:
     }
 
 
-def _environment() -> list[JSON]:
-    return [
+def _environment(run: FineTuneJob, attempt: Attempt, size: Shape) -> list[JSON]:
+    env: list[JSON] = [
         {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own scratch volume
         {"name": "ATTUNE_PROGRESS_PORT", "value": str(PROGRESS_PORT)},
-        {"name": "ATTUNE_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
     ]
+    if size.pods > 1:
+        # Where the gang meets: its first pod, by the name that the run's headless Service gives it.
+        service = naming.run_name(run.metadata.name, run.metadata.uid)
+        env.append({"name": "MASTER_ADDR", "value": f"{attempt.job_name}-0.{service}"})
+    return env
 
 
 def _resources(runtime: TuningRuntime, size: Shape) -> JSON:

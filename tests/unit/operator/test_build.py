@@ -111,29 +111,17 @@ def test_preflight_runs_from_the_image_without_torch(stage: Stage, image: str) -
     assert container(stage)["image"] == image
 
 
-@pytest.mark.parametrize(
-    ("nodes", "gpus", "launched"),
-    [
-        pytest.param(1, 0, False, id="one process on CPU: started directly"),
-        pytest.param(1, 1, False, id="one GPU: started directly"),
-        pytest.param(1, 4, True, id="four GPUs: launcher"),
-        pytest.param(2, 0, True, id="two CPU nodes: launcher"),
-    ],
-)
-def test_the_launcher_starts_gangs_of_more_than_one_process(nodes: int, gpus: int, launched: bool) -> None:
-    command = container(of=run(resources={"nodes": nodes, "gpusPerNode": gpus}))["command"]
-    assert ("attune_trainer.launch" in command) is launched
-    assert command[-1] == "train"
-    if launched:
-        assert command[command.index("--nodes") + 1] == str(nodes)
-        assert command[command.index("--processes-per-node") + 1] == str(max(1, gpus))
+@pytest.mark.parametrize("stage", list(Stage))
+def test_the_command_is_the_stage_and_nothing_else(stage: Stage) -> None:
+    assert container(stage)["command"] == ["python", "-m", "attune_trainer", stage.value.lower()]
 
 
 def test_a_gang_finds_its_master_through_the_runs_service() -> None:
     service, made = objects(of=run(resources={"nodes": 2}))
     spec = made["spec"]["template"]["spec"]
     assert spec["subdomain"] == service["metadata"]["name"]
-    assert f"{made['metadata']['name']}-0.{service['metadata']['name']}" in spec["containers"][0]["command"]
+    master = f"{made['metadata']['name']}-0.{service['metadata']['name']}"
+    assert {"name": "MASTER_ADDR", "value": master} in spec["containers"][0]["env"]
     assert service["spec"]["clusterIP"] == "None"
 
 
