@@ -1,4 +1,4 @@
-"""The tables of this folder, which the cluster tests read too."""
+"""The tables in `api_tables/`: read by the unit tests of the API and by the tests of the API server's admission."""
 
 import copy
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 JSON = dict[str, Any]
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parent / "api_tables"
 
 
 @dataclass(frozen=True)
