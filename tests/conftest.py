@@ -1,5 +1,6 @@
 """Fixtures of tests against a real cluster: the cluster, a bucket with a base model, a namespace for each test."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -16,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    done = subprocess.run(
-        [sys.executable, "-m", "attune_devcluster", "env"], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "devcluster")}
+    command = [sys.executable, "-m", "attune_devcluster", "env"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         pytest.fail(f"these tests need a cluster: make install\n{done.stderr}")
     pairs = (line.removeprefix("export ").partition("=") for line in done.stdout.splitlines())

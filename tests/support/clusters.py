@@ -163,7 +163,8 @@ class Team:
     def events(self, name: str) -> list[JSON]:
         """Events about a FineTuneJob, oldest first."""
         selector = f"involvedObject.name={name},involvedObject.kind=FineTuneJob"
-        return list(self.cluster.get("events", self.namespace, field_selector=selector)["items"])
+        found = self.cluster.get("events", self.namespace, field_selector=selector)["items"]
+        return sorted(found, key=lambda e: int(e["metadata"]["resourceVersion"]))
 
 
 def conditions(job: JSON) -> dict[str, JSON]:

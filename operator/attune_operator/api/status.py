@@ -92,6 +92,8 @@ class Attempt(Reported):
     """Exit code of the pod that explains the end."""
     resumed_from_step: int | None = None
     """Step of the checkpoint that it went on from; left out where it began afresh."""
+    image: str | None = None
+    """Image that its pods ran, by digest, as the node reports it."""
     start_time: Time
     """When it was recorded, just before its Job was created."""
     end_time: Time | None = None

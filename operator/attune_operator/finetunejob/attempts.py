@@ -168,6 +168,7 @@ def _ended(
     finished = max((p.finished_at for p in seen.pods), default="") or seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return attempt.model_copy(
         update={
+            "image": next((p.image for p in seen.pods if p.image), None),
             "state": state,
             "reason": reason,
             "message": message,

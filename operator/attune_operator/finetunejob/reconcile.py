@@ -61,7 +61,9 @@ class Reconciler:
             # First the record, then the deed: an attempt exists in status before its Job does, and a Job's outcome
             # is in status before the Job goes.
             stored, status = await self._write(stored, status, summarize(seen, decision, self.settings))
-        decision = await self._apply(seen, decision)
+        # The pods of the next stage are told what the one that just ended left: that is in the new status.
+        run = seen.run.model_copy(update={"status": status})
+        decision = await self._apply(run, seen.runtime, decision)
         stored, status = await self._write(stored, status, summarize(seen, decision, self.settings))
         await self._tell(stored, seen.run.status, status, seen.now)
         self.metrics.record(key, status)
@@ -97,16 +99,15 @@ class Reconciler:
         leader = next((p for p in pods if p.index == 0 and p.phase == "Running"), None)
         return await self.poller.poll(run.metadata.uid, leader.ip) if leader else None
 
-    async def _apply(self, seen: Snapshot, decision: Plan) -> Plan:
+    async def _apply(self, run: FineTuneJob, runtime: TuningRuntime | None, decision: Plan) -> Plan:
         """Makes what the plan asks for; what the API server refuses becomes a hold that the status shows."""
-        run = seen.run
         namespace, uid = run.metadata.namespace, run.metadata.uid
         if decision.stop is not None:
             await apply.delete_job(self.client, namespace, decision.stop.job_name, uid)
-        if decision.start is None or seen.runtime is None:
+        if decision.start is None or runtime is None:
             return decision
         try:
-            for wanted in build(run, seen.runtime, decision.start, self.settings):
+            for wanted in build(run, runtime, decision.start, self.settings):
                 await apply.create(self.client, wanted, uid)
         except apply.TakenError as error:
             return decision.held(Hold(Reason.JOB_CONFLICT, str(error)))

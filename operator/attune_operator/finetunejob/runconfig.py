@@ -27,8 +27,15 @@ def run_config(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt) -> Ru
             cache_directory=CACHE_PATH if runtime.spec.cache else None,
         ),
         credentials=credentials(run),
+        facts=_facts(run),
         inputs=tuple(a for a in run.status.artifacts if a.stage is not attempt.stage),
     )
+
+
+def _facts(run: FineTuneJob) -> dict[str, str]:
+    """What only the cluster knows and the manifest records: when the run began, and which images its stages ran."""
+    images = {f"image{a.stage}": a.image for a in run.status.attempts if a.image}
+    return {**images, **({"startTime": run.status.start_time} if run.status.start_time else {})}
 
 
 def credentials(run: FineTuneJob) -> dict[Role, Credentials]:

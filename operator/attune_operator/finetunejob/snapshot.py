@@ -47,6 +47,8 @@ class PodView:
     phase: str
     """Pending, Running, Succeeded or Failed."""
     ip: str = ""
+    image: str = ""
+    """Image by digest, as the node reports it once the container started."""
     exit_code: int | None = None
     """Of the trainer container, once it ended."""
     terminated_reason: str = ""

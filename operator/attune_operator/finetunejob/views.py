@@ -42,6 +42,7 @@ def pod_view(raw: JSON) -> PodView:
         index=int(meta.get("annotations", {}).get(JOB_INDEX_ANNOTATION, 0)),
         phase=status.get("phase", "Pending"),
         ip=status.get("podIP", ""),
+        image=container.get("imageID", ""),
         exit_code=terminated.get("exitCode"),
         terminated_reason=terminated.get("reason") or status.get("reason", ""),
         finished_at=terminated.get("finishedAt") or "",

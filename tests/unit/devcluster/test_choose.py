@@ -33,9 +33,9 @@ def test_docker_is_not_asked_for_where_kind_is_missing() -> None:
     assert choose({}, lambda: False, never) is Kind.DEVCLUSTER
 
 
-def test_an_existing_cluster_names_everything_that_is_missing_at_once(tmp_path: Path) -> None:
+def test_an_existing_cluster_names_everything_that_is_missing_at_once() -> None:
     with pytest.raises(ClusterError) as caught:
-        existing.up(Layout(tmp_path), {"ATTUNE_CONTEXT": "prod", "ATTUNE_S3_ENDPOINT": "http://10.0.0.7:9000"})
+        existing.must_be_described({"ATTUNE_CONTEXT": "prod", "ATTUNE_S3_ENDPOINT": "http://10.0.0.7:9000"})
     text = caught.value.render()
     assert [name for name in existing.NEEDED if name in text] == [
         "ATTUNE_REGISTRY",

@@ -115,3 +115,12 @@ def test_exports_survive_a_shell(layout: Layout) -> None:
 def test_path_does_not_grow_when_exported_twice(layout: Layout) -> None:
     once = description.environment(layout, DESCRIPTION, "/usr/bin")["PATH"]
     assert description.environment(layout, DESCRIPTION, once)["PATH"] == once
+
+
+def test_a_running_program_is_not_replaced_because_of_the_shell_that_asks(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binaries: Mapping[str, Path] = defaultdict(lambda: Path("/bin/program"))
+    before = node.containerd(layout, binaries).fingerprint()
+    monkeypatch.setenv("PATH", "/elsewhere")
+    assert node.containerd(layout, binaries).fingerprint() == before

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from attune_devcluster import base_image, build_context, image_memory, images
+from attune_devcluster import base_image, build_context, image_memory, images, prune
+from attune_devcluster.addresses import REGISTRY
 from attune_devcluster.errors import ClusterError
+from attune_devcluster.image_memory import GENEROUS, TIGHT, Policy
 from attune_devcluster.images import Base, Image
 from attune_devcluster.registry_api import Manifest, frees_much
 
@@ -86,18 +88,31 @@ def test_unknown_image_names_those_that_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ages_in_days", "in_use", "expected"),
+    ("kept", "ages_in_days", "in_use", "expected"),
     [
-        pytest.param({"a": 9, "b": 8, "c": 7}, (), [], id="the newest three stay at any age"),
-        pytest.param({"a": 9, "b": 8, "c": 7, "d": 6}, (), ["a"], id="an older one goes"),
-        pytest.param({"a": 9, "b": 8, "c": 7, "d": 6}, ("a",), [], id="unless a pod has it"),
-        pytest.param({"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}, (), [], id="or it was asked for today"),
+        pytest.param(GENEROUS, {"a": 9, "b": 8, "c": 7}, (), [], id="the newest three stay at any age"),
+        pytest.param(GENEROUS, {"a": 9, "b": 8, "c": 7, "d": 6}, (), ["a"], id="an older one goes"),
+        pytest.param(GENEROUS, {"a": 9, "b": 8, "c": 7, "d": 6}, ("a",), [], id="unless something names it"),
+        pytest.param(GENEROUS, {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}, (), [], id="or it was asked for today"),
+        pytest.param(TIGHT, {"a": 0.9, "b": 0.8, "c": 0.7}, ("a",), ["b"], id="when tight only the newest stays"),
     ],
 )
-def test_superfluous_versions(ages_in_days: dict[str, float], in_use: tuple[str, ...], expected: list[str]) -> None:
+def test_superfluous_versions(
+    kept: Policy, ages_in_days: dict[str, float], in_use: tuple[str, ...], expected: list[str]
+) -> None:
     now = 1e9
     tags = {tag: now - age * DAY for tag, age in ages_in_days.items()}
-    assert image_memory.superfluous(tags, now=now, in_use=frozenset(in_use)) == expected
+    assert image_memory.superfluous(tags, now=now, in_use=frozenset(in_use), kept=kept) == expected
+
+
+@pytest.mark.parametrize(("free_gib", "expected"), [(100, GENEROUS), (15, GENEROUS), (14, TIGHT)])
+def test_less_is_kept_on_a_full_disk(free_gib: int, expected: Policy) -> None:
+    assert image_memory.policy(free_gib * 1024**3) == expected
+
+
+def test_images_are_in_use_wherever_they_are_named() -> None:
+    text = f"{REGISTRY}/attune/data:0a1b, image: {REGISTRY}/attune/trainer:ff@sha256:1, busybox:1"
+    assert prune.references(text) == {f"{REGISTRY}/attune/data:0a1b", f"{REGISTRY}/attune/trainer:ff"}
 
 
 @pytest.mark.parametrize(

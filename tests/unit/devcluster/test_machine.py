@@ -60,6 +60,11 @@ def _end(record: processes.Record) -> None:
     os.waitpid(record.pid, 0)
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy", "ALL_PROXY"])
+def test_the_programs_of_the_cluster_use_no_proxy(name: str) -> None:
+    assert processes.without_proxies({name: "http://proxy:3128", "HOME": "/root"}) == {"HOME": "/root"}
+
+
 MOUNTS = """\
 25 1 254:0 / / rw - ext4 /dev/vda rw
 30 25 0:30 / /c/cluster/kubelet/pods/1/volumes/a rw - tmpfs tmpfs rw

@@ -29,7 +29,6 @@ def chat_rows() -> list[dict[str, Any]]:
     return [
         {
             "messages": [
-                {"role": "system", "content": "Name the colour."},
                 {"role": "user", "content": row["prompt"]},
                 {"role": "assistant", "content": row["completion"].strip()},
             ]
