@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 
-from attune_devcluster import build, description, existing, files, images, kind, local, prune, status
+from attune_devcluster import build, description, existing, files, image_memory, images, kind, local, prune, status
 from attune_devcluster.choose import Kind, choose, docker_runs, kind_installed
 from attune_devcluster.console import say
 from attune_devcluster.description import Description
@@ -21,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(argv)
     layout = Layout.from_environment(os.environ)
+    os.environ["PATH"] = layout.path_with_tools(os.environ)
     try:
         return int(options.command(layout, options))
     except ClusterError as error:
@@ -77,7 +79,9 @@ def _bring_up(layout: Layout, chosen: Kind, *, with_kwok: bool) -> Description:
         raise ClusterError(
             f"kwok is started for the devcluster only, and this is {chosen.value}", hint="run kwok there yourself"
         )
-    local.link(layout, build.ensure(layout, build.command_line_tools()))
+    if chosen is Kind.CONTEXT:
+        existing.must_be_described(os.environ)
+    local.link(layout, build.ensure(layout, build.command_line_tools(layout.path_without_tools(os.environ))))
     return kind.up(layout) if chosen is Kind.KIND else existing.up(layout, os.environ)
 
 
@@ -113,7 +117,7 @@ def _image_build(layout: Layout, options: argparse.Namespace) -> int:
     builder = _builder(layout)
     with files.lock(layout.cache / "images.lock", "building images"):
         if images.ensure(layout, builder, chosen) and description.load(layout).kind is Kind.DEVCLUSTER:
-            prune.prune(layout)
+            prune.prune(layout, image_memory.policy(shutil.disk_usage(layout.cache).free))
     return 0
 
 
@@ -129,7 +133,7 @@ def _image_list(layout: Layout, options: argparse.Namespace) -> int:
 
 def _image_prune(layout: Layout, _: argparse.Namespace) -> int:
     with files.lock(layout.cache / "images.lock", "building images"):
-        for reference in prune.prune(layout):
+        for reference in prune.prune(layout, image_memory.TIGHT):
             say(f"removed {reference}")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -51,10 +52,8 @@ def ensure(layout: Layout, tools: Sequence[Tool]) -> dict[str, Path]:
     absent = [tool for tool in tools if not paths[tool.name].exists()]
     if absent:
         layout.binaries.mkdir(parents=True, exist_ok=True)
-        say(
-            f"building {len(absent)} of {len(tools)} programs from Go modules into {layout.binaries} "
-            "(once; all of them take 10 to 15 minutes on 2 cores)"
-        )
+        note = "; all of them take 10 to 15 minutes on 2 cores" if len(absent) == len(tools) > 1 else ""
+        say(f"building {len(absent)} of {len(tools)} programs from Go modules into {layout.binaries} (once{note})")
     for number, tool in enumerate(absent, start=1):
         _build(layout, tool, paths[tool.name], f"[{number}/{len(absent)}]")
     for path in paths.values():
@@ -64,11 +63,29 @@ def ensure(layout: Layout, tools: Sequence[Tool]) -> dict[str, Path]:
     return paths
 
 
-def command_line_tools() -> list[Tool]:
-    """The tools `helm` and `kubectl`, where the machine has no usable one itself."""
-    helm = output(["helm", "version", "--short"])
-    wanted = [] if helm is not None and helm.startswith("v3") else [HELM]
-    return wanted if shutil.which("kubectl") else [*wanted, KUBECTL]
+def command_line_tools(path: str) -> list[Tool]:
+    """The tools `helm` and `kubectl`, where the machine has no usable one itself.
+
+    Args:
+        path: where to look for them, in PATH's form.
+    """
+    helm = shutil.which("helm", path=path)
+    version = output([helm, "version", "--short"]) if helm else None
+    wanted = [] if version is not None and version.startswith("v3") else [HELM]
+    return wanted if shutil.which("kubectl", path=path) else [*wanted, KUBECTL]
+
+
+def module_folder(tool: Tool) -> Path:
+    """Where the unpacked source of a tool's module lies.
+
+    Raises:
+        ClusterError: it is not there, and could not be fetched.
+    """
+    source = f"{tool.source}@{tool.version(MODULES)}"
+    text = output(["go", "mod", "download", "-C", str(MODULES / tool.module), "-json", source], env=GO_ENVIRONMENT)
+    if text is None:
+        raise ClusterError(f"{source}: could not be fetched", hint=f"try `go mod download {source}` by hand")
+    return Path(json.loads(text)["Dir"])
 
 
 def _go_version() -> str:

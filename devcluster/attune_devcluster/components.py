@@ -20,6 +20,7 @@ from attune_devcluster.paths import Layout
 from attune_devcluster.shell import output
 
 READY_SECONDS = 60.0
+RELEASE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -117,14 +118,25 @@ def _ensure_process(layout: Layout, component: Component) -> bool:
 
 
 def _must_be_free(name: str, address: str) -> None:
+    # A process that has just ended may hold its sockets for a moment longer.
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while not _free(address):
+        if time.monotonic() > deadline:
+            port = address.rpartition(":")[2]
+            holder = (output(["ss", "-Hltnp", f"sport = :{port}"]) or "").strip()
+            raise ClusterError(
+                f"{name}: {address} is taken by another program: {holder or 'unknown to ss'}",
+                hint="stop that program; or, if it is a cluster to be used, name its context in ATTUNE_CONTEXT",
+            )
+        time.sleep(0.1)
+
+
+def _free(address: str) -> bool:
     host, _, port = address.rpartition(":")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, int(port)))
-        except OSError as error:
-            holder = (output(["ss", "-Hltnp", f"sport = :{port}"]) or "").strip()
-            raise ClusterError(
-                f"{name}: {address} is taken by another program: {holder or error}",
-                hint="stop that program; or, if it is a cluster to be used, name its context in ATTUNE_CONTEXT",
-            ) from error
+        except OSError:
+            return False
+    return True

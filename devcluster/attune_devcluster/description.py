@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from dataclasses import asdict, dataclass
 
@@ -79,9 +78,7 @@ def environment(layout: Layout, description: Description, path: str) -> dict[str
         "ATTUNE_S3_REGION": store.region,
         "ATTUNE_S3_ACCESS_KEY_ID": store.access_key_id,
         "ATTUNE_S3_SECRET_ACCESS_KEY": store.secret_access_key,
-        "PATH": os.pathsep.join(
-            [str(layout.tools), *(part for part in path.split(os.pathsep) if part != str(layout.tools))]
-        ),
+        "PATH": layout.path_with_tools({"PATH": path}),
     }
 
 

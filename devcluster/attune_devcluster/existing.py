@@ -19,11 +19,11 @@ NEEDED = {
 }
 
 
-def up(layout: Layout, environment: Mapping[str, str]) -> Description:
-    """Write a kubeconfig of our own for the context, so that no later command can reach another cluster by mistake.
+def must_be_described(environment: Mapping[str, str]) -> None:
+    """Check that all is said that cannot be found out.
 
     Raises:
-        ClusterError: a variable is missing, or the context does not answer.
+        ClusterError: names every variable that is missing.
     """
     context = environment["ATTUNE_CONTEXT"]
     absent = [f"{name} ({meaning})" for name, meaning in NEEDED.items() if not environment.get(name)]
@@ -33,6 +33,15 @@ def up(layout: Layout, environment: Mapping[str, str]) -> Description:
             + "; ".join(absent),
             hint="set these variables, or unset ATTUNE_CONTEXT to get a local cluster that has both",
         )
+
+
+def up(layout: Layout, environment: Mapping[str, str]) -> Description:
+    """Write a kubeconfig of our own for the context, so that no later command can reach another cluster by mistake.
+
+    Raises:
+        ClusterError: the context does not exist, or does not answer.
+    """
+    context = environment["ATTUNE_CONTEXT"]
     kubeconfig = output(["kubectl", "config", "view", "--minify", "--flatten", "--raw", f"--context={context}"])
     if kubeconfig is None:
         raise ClusterError(f"kubectl knows no context {context}", hint="see `kubectl config get-contexts`")

@@ -1,4 +1,4 @@
-"""Installs the chart on the cluster that is up, with the images of this checkout: `python -m attune_devcluster.install`."""
+"""Installs the chart on the cluster that is up, with this checkout's images: `python -m attune_devcluster.install`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from attune_devcluster import description
 from attune_devcluster.console import say
+from attune_devcluster.errors import ClusterError
 from attune_devcluster.paths import Layout
 
 RELEASE = NAMESPACE = "attune-system"
@@ -18,12 +19,18 @@ CHART = "charts/attune"
 TIMEOUT = "180s"
 
 
-def values(images: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """helm's `--set` arguments for a small machine.
+def values(images: Mapping[str, Mapping[str, str | None]]) -> list[str]:
+    """Arguments `--set-string` of helm for a small machine.
 
     Args:
         images: as `image list --json` prints them: a reference for operator, data and trainer.
+
+    Raises:
+        ClusterError: an image was not built for this checkout; its pods would wait for it without end.
     """
+    absent = [name for name, facts in images.items() if not facts["digest"]]
+    if absent:
+        raise ClusterError(f"not built from this checkout yet: {', '.join(absent)}", hint="run `make image`")
     settings = {f"images.{name}": images[name]["reference"] for name in ("operator", "data", "trainer")}
     settings |= {"preflight.cpu": "100m", "preflight.memory": "1Gi"}
     return [argument for key, value in settings.items() for argument in ("--set-string", f"{key}={value}")]
@@ -41,7 +48,7 @@ def main() -> int:
     )
     started = time.monotonic()
     command = ["helm", "upgrade", "--install", "attune", CHART, "--namespace", NAMESPACE, "--create-namespace"]
-    command += ["--wait", "--timeout", TIMEOUT, *values(json.loads(listed.stdout))]
+    command += ["--take-ownership", "--wait", "--timeout", TIMEOUT, *values(json.loads(listed.stdout))]
     result = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if result.returncode != 0:
         print(result.stdout, file=sys.stderr)
@@ -51,4 +58,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ClusterError as error:
+        say(error.render())
+        sys.exit(1)

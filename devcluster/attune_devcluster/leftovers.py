@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from attune_devcluster.addresses import CONTAINERD_SOCKET, CONTAINERD_STATE
+from attune_devcluster.errors import ClusterError
 from attune_devcluster.node import NETWORK_NAME
 from attune_devcluster.paths import Layout
 from attune_devcluster.shell import output
@@ -21,6 +22,7 @@ from attune_devcluster.shell import output
 SHIM = "containerd-shim-runc-v2"
 TASKS = Path(CONTAINERD_STATE) / "io.containerd.runtime.v2.task" / "k8s.io"
 CNI_RESULTS = Path("/var/lib/cni/results")
+CONTAINER_LOGS = Path("/var/log/containers")
 PODS_CGROUP = "kubepods"
 
 
@@ -39,6 +41,7 @@ def sweep(layout: Layout) -> None:
     shutil.rmtree(layout.state / "pod-addresses", ignore_errors=True)
     for result in CNI_RESULTS.glob(f"{NETWORK_NAME}-*"):
         result.unlink(missing_ok=True)
+    _remove_log_links(layout)
     _remove_cgroups()
 
 
@@ -47,6 +50,17 @@ def unmount_below(*folders: str) -> None:
     table = Path("/proc/self/mountinfo").read_text()
     for point in reversed(mount_points(table, folders)):
         output(["umount", "--lazy", point])
+
+
+def must_be_unmounted(layout: Layout) -> None:
+    """Guard of `down --purge`: to delete through a mount would delete what belongs to somebody else.
+
+    Raises:
+        ClusterError: something is mounted below the state folder still.
+    """
+    points = mount_points(Path("/proc/self/mountinfo").read_text(), [str(layout.state)])
+    if points:
+        raise ClusterError(f"still mounted: {', '.join(points)}", hint="`umount` them, then `make cluster-purge` again")
 
 
 def mount_points(mountinfo: str, folders: Iterable[str]) -> list[str]:
@@ -92,6 +106,13 @@ def _read(path: str) -> str:
         return Path(path).read_text(errors="replace")
     except OSError:
         return ""
+
+
+def _remove_log_links(layout: Layout) -> None:
+    """The kubelet links every log into /var/log/containers, for collectors of logs."""
+    for link in CONTAINER_LOGS.glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(layout.state):
+            link.unlink(missing_ok=True)
 
 
 def _remove_cgroups() -> None:

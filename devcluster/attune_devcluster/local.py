@@ -14,6 +14,7 @@ from attune_devcluster import (
     build,
     components,
     control_plane,
+    fake_nodes,
     kube_api,
     leftovers,
     network,
@@ -66,7 +67,11 @@ def up(layout: Layout, *, with_kwok: bool = False) -> Description:
     """
     _must_be_root()
     packages.ensure(layout, packages.CLUSTER_PACKAGES)
-    wanted = [*CLUSTER_TOOLS, *build.command_line_tools(), *([KWOK] if with_kwok else [])]
+    wanted = [
+        *CLUSTER_TOOLS,
+        *build.command_line_tools(layout.path_without_tools(os.environ)),
+        *([KWOK] if with_kwok else []),
+    ]
     binaries = build.ensure(layout, wanted)
     link(layout, binaries)
     begun = time.monotonic()
@@ -91,6 +96,7 @@ def down(layout: Layout, *, purge: bool) -> None:
         if stopped:
             say(f"cluster: stopped {', '.join(stopped)}")
     if purge:
+        leftovers.must_be_unmounted(layout)
         shutil.rmtree(layout.state, ignore_errors=True)
 
 
@@ -136,7 +142,7 @@ def _start(layout: Layout, binaries: Mapping[str, Path], *, with_kwok: bool) -> 
         "the default ServiceAccount",
     )
     if with_kwok:
-        started += components.ensure(layout, [services.kwok(layout, binaries)])
+        started += components.ensure(layout, [fake_nodes.kwok(layout, binaries)])
     return started
 
 

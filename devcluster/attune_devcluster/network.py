@@ -25,7 +25,7 @@ def ensure(layout: Layout) -> None:
         ClusterError: the kernel refuses a bridge or the firewall's rules.
     """
     _remember_settings(layout)
-    if not Path(f"/sys/class/net/{BRIDGE}").exists():
+    if not _bridge_exists():
         _must("ip", "link", "add", BRIDGE, "type", "bridge")
     _must("ip", "addr", "replace", f"{NODE_IP}/{POD_CIDR.partition('/')[2]}", "dev", BRIDGE)
     _must("ip", "link", "set", BRIDGE, "up")
@@ -71,7 +71,7 @@ def remove(layout: Layout, proxy: Path) -> None:
     if f"-N {CHAIN}" in _firewall().splitlines():
         for rule in (["-D", "FORWARD", "-j", CHAIN], ["-F", CHAIN], ["-X", CHAIN]):
             output(["iptables", "-w", *rule])
-    if Path(f"/sys/class/net/{BRIDGE}").exists():
+    if _bridge_exists():
         output(["ip", "link", "delete", BRIDGE])
     memory = _memory(layout)
     with contextlib.suppress(OSError, ValueError):
@@ -93,6 +93,11 @@ def _memory(layout: Layout) -> Path:
 
 def _setting(name: str) -> Path:
     return Path("/proc/sys") / name.replace(".", "/")
+
+
+def _bridge_exists() -> bool:
+    # Not /sys/class/net, which in a network namespace shows the devices of another.
+    return _setting(f"net.ipv4.conf.{BRIDGE}").exists()
 
 
 def _firewall() -> str:

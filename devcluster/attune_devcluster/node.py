@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from attune_devcluster.addresses import (
     REGISTRY,
 )
 from attune_devcluster.components import Component, answers
-from attune_devcluster.packages import CNI_PLUGINS
+from attune_devcluster.packages import CNI_PLUGINS, SYSTEM_PATH
 from attune_devcluster.paths import Layout
 from attune_devcluster.pause import PAUSE_IMAGE
 from attune_devcluster.shell import output
@@ -36,8 +35,8 @@ def containerd(layout: Layout, binaries: Mapping[str, Path]) -> Component:
         name="containerd",
         argv=(str(binaries["containerd"]), "--config", str(settings)),
         ready=lambda: output([binaries["ctr"], "--address", CONTAINERD_SOCKET, "version"]) is not None,
-        # containerd looks for its shim on PATH.
-        env={"PATH": f"{binaries['containerd-shim-runc-v2'].parent}:{os.environ['PATH']}:/usr/sbin:/sbin"},
+        # By PATH containerd finds the shims of running pods again. Not this shell's, which differs from call to call.
+        env={"PATH": f"{binaries['containerd-shim-runc-v2'].parent}:{SYSTEM_PATH}"},
         configuration={
             settings: containerd_settings(layout, binaries["containerd-shim-runc-v2"]),
             cni: json.dumps(pod_network(layout), indent=2),
@@ -67,6 +66,10 @@ state = "{CONTAINERD_STATE}"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
   runtime_path = "{shim}"
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+  Root = "{CONTAINERD_STATE}/runc"
+[plugins.'io.containerd.internal.v1.opt']
+  path = "{layout.state}/containerd/opt"
 [plugins.'io.containerd.cri.v1.runtime'.cni]
   bin_dirs = ["{CNI_PLUGINS}"]
   conf_dir = "{layout.config}/cni"
@@ -103,6 +106,7 @@ def kubelet(layout: Layout, binaries: Mapping[str, Path]) -> Component:
             f"--config={path}",
             f"--kubeconfig={layout.kubeconfig}",
             f"--root-dir={layout.state / 'kubelet'}",
+            f"--cert-dir={layout.state / 'kubelet' / 'pki'}",
             f"--node-ip={NODE_IP}",
             f"--hostname-override={NODE_NAME}",
         ),
@@ -132,6 +136,8 @@ def kubelet_configuration(layout: Layout) -> dict[str, object]:
         "clusterDNS": [NODE_IP],
         "clusterDomain": CLUSTER_DOMAIN,
         "resolvConf": "",  # pods know cluster names only: nothing else is reachable
+        "podLogsDir": str(layout.state / "pod-logs"),
+        "volumePluginDir": str(layout.state / "kubelet" / "volume-plugins"),
         "maxPods": MAX_PODS,
         "kubeAPIQPS": 100,
         "kubeAPIBurst": 200,

@@ -12,6 +12,7 @@ from attune_devcluster.paths import Layout
 from attune_devcluster.shell import run
 
 CNI_PLUGINS = Path("/usr/lib/cni")
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # What shows that a package is there: a command's name, or an absolute path.
 CLUSTER_PACKAGES: Mapping[str, str] = {
@@ -36,7 +37,7 @@ def on_this_machine(evidence: str) -> bool:
     """Whether a command or an absolute path exists here."""
     if evidence.startswith("/"):
         return Path(evidence).exists()
-    return shutil.which(evidence, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") is not None
+    return shutil.which(evidence, path=SYSTEM_PATH) is not None
 
 
 def ensure(layout: Layout, wanted: Mapping[str, str]) -> None:

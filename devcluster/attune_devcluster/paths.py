@@ -75,6 +75,16 @@ class Layout:
         """`cluster.json`: what is up and how to reach it, for tests and scripts."""
         return self.state / "cluster.json"
 
+    def path_with_tools(self, environment: Mapping[str, str]) -> str:
+        """PATH with the cluster's own programs first, each folder once."""
+        return os.pathsep.join([str(self.tools), self.path_without_tools(environment)])
+
+    def path_without_tools(self, environment: Mapping[str, str]) -> str:
+        """PATH with the machine's programs only."""
+        return os.pathsep.join(
+            part for part in environment.get("PATH", "").split(os.pathsep) if part != str(self.tools)
+        )
+
     def log(self, name: str) -> Path:
         """The log of one of the cluster's programs."""
         return self.state / "log" / f"{name}.log"

@@ -20,6 +20,7 @@ from attune_devcluster import files
 from attune_devcluster.paths import Layout
 
 LOG_LIMIT_BYTES = 50 * 1024 * 1024
+PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -80,12 +81,17 @@ def start(layout: Layout, name: str, argv: Sequence[str], *, env: Mapping[str, s
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **env},
+            env={**without_proxies(os.environ), **env},
             cwd="/",
             start_new_session=True,
         )
     record = Record(process.pid, start_time(process.pid) or 0, _boot(), fingerprint)
     files.write(layout.run / f"{name}.json", json.dumps(asdict(record)))
+
+
+def without_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without proxy settings: the cluster's programs talk to this machine only, and a proxy cannot."""
+    return {name: value for name, value in environment.items() if name.lower() not in PROXY_VARIABLES}
 
 
 def stop(layout: Layout, name: str, *, seconds: float = 20.0) -> bool:

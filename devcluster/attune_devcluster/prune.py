@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-import json
+import re
 import time
 
 from attune_devcluster import components, image_memory, processes, services
 from attune_devcluster.addresses import CONTAINERD_SOCKET, REGISTRY
 from attune_devcluster.buildah import Buildah
 from attune_devcluster.console import Step
+from attune_devcluster.image_memory import Policy
 from attune_devcluster.images import IMAGES, Image
 from attune_devcluster.paths import Layout
 from attune_devcluster.registry_api import Manifest, Registry, frees_much
 from attune_devcluster.shell import output, run
 
 
-def prune(layout: Layout) -> list[str]:
-    """Remove versions that nobody has asked for within a day, except the newest and those that run.
+def prune(layout: Layout, kept: Policy) -> list[str]:
+    """Remove versions that neither the policy keeps nor anything in the cluster names.
 
     Returns:
         References of the versions that were removed.
     """
     registry = Registry(REGISTRY)
     present = {image: registry.manifests(image.repository) for image in IMAGES.values()}
-    running = _running(layout)
-    gone = {image: _superfluous(layout, image, manifests, running) for image, manifests in present.items()}
+    in_use = _in_use(layout)
+    gone = {image: _superfluous(layout, image, manifests, in_use, kept) for image, manifests in present.items()}
     removed = [manifest for manifests in gone.values() for manifest in manifests]
     if not removed:
         return []
-    references = [f"{REGISTRY}/{manifest.repository}:{manifest.tag}" for manifest in removed]
-    with Step(f"removing {len(references)} old versions of images"):
+    names = [f"{REGISTRY}/{manifest.repository}:{manifest.tag}" for manifest in removed]
+    with Step(f"removing {len(names)} old versions of images"):
         for image, manifests in gone.items():
             for manifest in manifests:
                 registry.delete(manifest)
                 image_memory.forget(layout, image.name, manifest.tag)
-        _remove_elsewhere(layout, references)
-        kept = [manifest for manifests in present.values() for manifest in manifests if manifest not in removed]
-        if frees_much(removed, kept):
+        _remove_elsewhere(layout, names)
+        remaining = [manifest for manifests in present.values() for manifest in manifests if manifest not in removed]
+        if frees_much(removed, remaining):
             collect_garbage(layout)
-    return references
+    return names
 
 
 def collect_garbage(layout: Layout) -> None:
@@ -53,27 +54,31 @@ def collect_garbage(layout: Layout) -> None:
         components.ensure(layout, [services.registry(layout, {"registry": programs["registry"].resolve()})])
 
 
-def _superfluous(layout: Layout, image: Image, manifests: list[Manifest], running: frozenset[str]) -> list[Manifest]:
+def references(text: str) -> frozenset[str]:
+    """References of our images that a text names, wherever it does."""
+    return frozenset(re.findall(rf"{re.escape(REGISTRY)}/attune/[a-z]+:[0-9a-f]+", text))
+
+
+def _superfluous(
+    layout: Layout, image: Image, manifests: list[Manifest], in_use: frozenset[str], kept: Policy
+) -> list[Manifest]:
     remembered = image_memory.used(layout, image.name)
     tags = {manifest.tag: remembered.get(manifest.tag, 0.0) for manifest in manifests}
-    in_use = frozenset(tag for tag in tags if f"{REGISTRY}/{image.repository}:{tag}" in running)
-    old = image_memory.superfluous(tags, now=time.time(), in_use=in_use)
+    used = frozenset(tag for tag in tags if f"{REGISTRY}/{image.repository}:{tag}" in in_use)
+    old = image_memory.superfluous(tags, now=time.time(), in_use=used, kept=kept)
     return [manifest for manifest in manifests if manifest.tag in old]
 
 
-def _running(layout: Layout) -> frozenset[str]:
-    """Images of all pods and pod templates' containers that the API server knows."""
-    text = output(
-        ["kubectl", "--kubeconfig", layout.kubeconfig, "get", "pods,deployments", "--all-namespaces", "--output=json"]
-    )
-    items = json.loads(text)["items"] if text else []
-    specs = [item["spec"]["template"]["spec"] if item["kind"] == "Deployment" else item["spec"] for item in items]
-    return frozenset(container["image"] for spec in specs for container in spec["containers"])
+def _in_use(layout: Layout) -> frozenset[str]:
+    """Images that pods and what makes pods name; our own resources are there only once the chart is installed."""
+    kinds = ("pods", "jobs.batch", "deployments.apps", "tuningruntimes.attune.dev")
+    get = ["kubectl", "--kubeconfig", str(layout.kubeconfig), "get", "--all-namespaces", "--output=json"]
+    return references("".join(output([*get, kind]) or "" for kind in kinds))
 
 
-def _remove_elsewhere(layout: Layout, references: list[str]) -> None:
+def _remove_elsewhere(layout: Layout, names: list[str]) -> None:
     control = [str(layout.tools / "ctr"), "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images"]
-    output([*control, "remove", *references])
+    output([*control, "remove", *names])
     buildah = Buildah(layout)
     built = set(buildah.names())
-    buildah.remove([reference for reference in references if reference in built], log=layout.logs / "buildah-prune.log")
+    buildah.remove([name for name in names if name in built], log=layout.logs / "buildah-prune.log")

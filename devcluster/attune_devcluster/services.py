@@ -1,4 +1,4 @@
-"""What stands beside Kubernetes: cluster DNS, the S3 store, the image registry, and kwok for benchmarks."""
+"""What stands beside Kubernetes: cluster DNS, the S3 store and the image registry."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from attune_devcluster.addresses import (
 )
 from attune_devcluster.components import Component, accepts, answers
 from attune_devcluster.paths import Layout
-
-FAKE_NODE_ANNOTATION = "kwok.x-k8s.io/node=fake"
 
 
 def dns(layout: Layout, binaries: Mapping[str, Path]) -> Component:
@@ -95,21 +93,3 @@ def registry(layout: Layout, binaries: Mapping[str, Path]) -> Component:
 def registry_configuration(layout: Layout) -> Path:
     """Where the registry's configuration lies; its garbage collection reads it too."""
     return layout.config / "registry.json"
-
-
-def kwok(layout: Layout, binaries: Mapping[str, Path]) -> Component:
-    """kwok: plays the kubelet of nodes that carry the annotation, for benchmarks with a thousand pods."""
-    address = "127.0.0.1:10247"
-    return Component(
-        name="kwok",
-        argv=(
-            str(binaries["kwok"]),
-            f"--kubeconfig={layout.kubeconfig}",
-            f"--manage-nodes-with-annotation-selector={FAKE_NODE_ANNOTATION}",
-            f"--server-address={address}",
-            "--cidr=10.80.0.0/16",  # never routed; only shown as the addresses of pods that do not run
-            "--node-lease-duration-seconds=40",
-        ),
-        ready=lambda: answers(f"http://{address}/healthz"),
-        listens=(address,),
-    )
