@@ -37,6 +37,27 @@ def test_an_operator_that_is_killed_during_training_goes_on_with_the_same_job(te
     assert [a["stage"] for a in after["status"]["attempts"]] == ["Preflight", "Train", "Evaluate", "Publish"]
 
 
+def test_two_operators_make_one_job_for_each_attempt(team: Team) -> None:
+    scale(team.cluster, 2)
+    try:
+        names = [f"job-{i}" for i in range(4)]
+        for name in names:
+            team.submit(name, training={"maxSteps": 2})
+        for name in names:
+            job = team.wait(name, "Succeeded", timeout=400)
+            assert [(a["stage"], a["number"]) for a in job["status"]["attempts"]] == [
+                (stage, 1) for stage in ("Preflight", "Train", "Evaluate", "Publish")
+            ]
+        assert len(team.jobs()) == 4 * len(names)
+    finally:
+        scale(team.cluster, 1)
+
+
+def scale(cluster: Cluster, replicas: int) -> None:
+    cluster.kubectl("scale", "deployment/attune", "-n", "attune-system", f"--replicas={replicas}", check=True)
+    cluster.kubectl("rollout", "status", "deployment/attune", "-n", "attune-system", "--timeout=60s", check=True)
+
+
 def test_a_deleted_run_leaves_nothing_running(team: Team) -> None:
     team.submit(training={"maxSteps": 100_000})
     team.until("job", training, 120, "training runs")

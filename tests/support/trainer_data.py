@@ -25,8 +25,6 @@ def chat(number: int = 0) -> str:
     )
 
 
-
-
 def check(
     folder: Path, encoder: Encoder | None, *, test: bool = False, closed: bool = False, **spec: Any
 ) -> tuple[dataset.Checked, ProblemLog]:

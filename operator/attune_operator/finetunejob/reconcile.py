@@ -1,5 +1,6 @@
 """One FineTuneJob brought one step on: observe → plan → build → apply → summarize."""
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from attune_operator.settings import Settings
 from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
+log = logging.getLogger("attune")
 CREATED_BEFORE_WARNINGS = timedelta(seconds=4)
 """A pod that starts normally has warnings of passing things; only one that still waits after this is asked for them."""
 
@@ -125,6 +127,7 @@ class Reconciler:
 
     async def _tell(self, stored: JSON, old: FineTuneJobStatus, new: FineTuneJobStatus, now: datetime) -> None:
         for story in stories(old, new):
+            log.info("%s/%s: %s: %s", stored["metadata"]["namespace"], stored["metadata"]["name"], *story[1:])
             await apply.record_event(self.client, stored, **story._asdict(), now=stamp(now))
 
 

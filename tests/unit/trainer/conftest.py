@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import trainer_factories as make
 from attune_trainer.data.encoding import Encoder
 

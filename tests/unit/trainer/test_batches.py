@@ -1,6 +1,7 @@
 """How a batch is divided over processes and micro-batches."""
 
 import pytest
+
 from attune_trainer.errors import InvalidConfigurationError
 from attune_trainer.methods.batches import BatchPlan, missing_rows, plan
 

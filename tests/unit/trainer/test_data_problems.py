@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import trainer_data as data_of
 from attune_trainer.data.encoding import Encoder
 
@@ -142,7 +143,9 @@ def test_a_file_of_another_encoding_is_one_problem(data: Path, encoder: Encoder,
 
 def test_every_problem_of_a_row_is_told_at_once(data: Path, encoder: Encoder) -> None:
     bad = chat({"role": "human", "content": ""}, {"content": None, "x": 1})
-    (data / "train.jsonl").write_text("\n".join([data_of.chat(1), data_of.chat(2), bad, data_of.chat(4)]), encoding="utf-8")
+    (data / "train.jsonl").write_text(
+        "\n".join([data_of.chat(1), data_of.chat(2), bad, data_of.chat(4)]), encoding="utf-8"
+    )
     _, problems = data_of.check(data, encoder)
 
     assert [e.code for e in data_of.errors(problems)] == [
@@ -171,7 +174,7 @@ def test_a_file_that_cannot_be_used_at_all(data: Path, encoder: Encoder, text: s
 
 
 def test_chat_without_a_template_is_one_problem_and_not_one_per_row(data: Path, tokenizer: Any) -> None:
-    bare = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|endoftext|>")  # noqa: S106
+    bare = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|endoftext|>")
     (data / "train.jsonl").write_text("\n".join(map(data_of.chat, range(5))), encoding="utf-8")
     _, problems = data_of.check(data, Encoder(bare, 64))
 
@@ -179,13 +182,15 @@ def test_chat_without_a_template_is_one_problem_and_not_one_per_row(data: Path, 
 
 
 def test_a_conversation_that_the_template_refuses_is_found_among_good_ones(data: Path, tokenizer: Any) -> None:
-    strict = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|endoftext|>")  # noqa: S106
+    strict = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|endoftext|>")
     strict.chat_template = (
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
         "{{ m.content }}{% endfor %}"
     )
     bad = chat({"role": "system", "content": "s"}, USER, ANSWER)
-    (data / "train.jsonl").write_text(f"{data_of.chat(1)}\n{bad}\n{data_of.chat(3)}\n{data_of.chat(4)}", encoding="utf-8")
+    (data / "train.jsonl").write_text(
+        f"{data_of.chat(1)}\n{bad}\n{data_of.chat(3)}\n{data_of.chat(4)}", encoding="utf-8"
+    )
     _, problems = data_of.check(data, Encoder(strict, 64))
     found = data_of.errors(problems)
 

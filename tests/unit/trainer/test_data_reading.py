@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import trainer_data as data_of
 from attune_trainer.data import canonical, objects, split
 from attune_trainer.data.encoding import Encoder
@@ -134,7 +135,9 @@ def test_a_dataset_block_that_cannot_work(data: Path, encoder: Encoder, spec: di
         pytest.param("s3://b/part-?.jsonl", ["s3://b/part-1.jsonl"], ["s3://b/part-12.jsonl"], id="question-mark"),
         pytest.param("s3://b/[ab].jsonl", ["s3://b/a.jsonl"], ["s3://b/c.jsonl"], id="set"),
         pytest.param("s3://b/[!ab].jsonl", ["s3://b/c.jsonl"], ["s3://b/a.jsonl"], id="negated-set"),
-        pytest.param("s3://b/a+(1)*.jsonl", ["s3://b/a+(1)x.jsonl"], ["s3://b/aa1.jsonl"], id="nothing-else-is-special"),
+        pytest.param(
+            "s3://b/a+(1)*.jsonl", ["s3://b/a+(1)x.jsonl"], ["s3://b/aa1.jsonl"], id="nothing-else-is-special"
+        ),
     ],
 )
 def test_globs(pattern: str, matching: list[str], others: list[str]) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from attune_trainer.data.canonical import Example, Turn
 from attune_trainer.data.encoding import IGNORED, Encoded, Encoder, TemplateError
 
@@ -35,7 +36,7 @@ def learnt(encoder: Encoder, encoded: Encoded) -> str:
 def with_template(tokenizer: Any, template: str) -> Encoder:
     other = type(tokenizer)(
         tokenizer_object=tokenizer.backend_tokenizer,
-        eos_token="<|endoftext|>",  # noqa: S106
+        eos_token="<|endoftext|>",
         additional_special_tokens=["<|im_start|>", "<|im_end|>"],
     )
     other.chat_template = template
@@ -49,7 +50,9 @@ def with_template(tokenizer: Any, template: str) -> Encoder:
         pytest.param(pair("The big sky is ", "blue"), " blue<|endoftext|>", id="a-token-over-the-seam-is-learnt"),
         pytest.param(talk("big sky?", "blue"), "blue<|im_end|>", id="answer-and-its-end"),
         pytest.param(
-            talk("sky?", "blue", "grass?", "green"), "blue<|im_end|>green<|im_end|>", id="every-answer-of-a-conversation"
+            talk("sky?", "blue", "grass?", "green"),
+            "blue<|im_end|>green<|im_end|>",
+            id="every-answer-of-a-conversation",
         ),
         pytest.param(
             talk("sky?", "blue", "grass?", "green", weights=(0, 1)), "green<|im_end|>", id="an-answer-without-weight"
@@ -127,9 +130,10 @@ def test_evaluation_asks_for_the_last_answer(encoder: Encoder, example: Example,
 @pytest.mark.parametrize("example", [pair("The big sky is", " blue"), talk("big sky?", "blue")], ids=["pair", "chat"])
 def test_the_loss_is_that_of_transformers(encoder: Encoder, tmp_path: Any, example: Example) -> None:
     import torch
+    from transformers import AutoModelForCausalLM
+
     import trainer_factories as make
     from attune_trainer.methods.loop import Collator, token_mean
-    from transformers import AutoModelForCausalLM
 
     make.make_model(tmp_path / "model")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import trainer_factories as make
 from attune_contract.enums import MetricName, OutcomeState, Stage
 from attune_contract.outcome import MetricResult, Outcome

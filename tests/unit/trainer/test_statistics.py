@@ -1,6 +1,7 @@
 """Intervals and p-values against published figures."""
 
 import pytest
+
 from attune_trainer.evaluation.statistics import Paired, mcnemar, newcombe, wilson
 
 

@@ -1,0 +1,64 @@
+"""What every stage is given: its RunConfig, stores, scratch folder, progress board and clock. Nothing is global."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from attune_contract.enums import OutcomeState, Role, Stage
+from attune_contract.outcome import Outcome
+from attune_contract.runconfig import RunConfig
+from attune_trainer.artifacts import RunFiles
+from attune_trainer.progress import Board
+from attune_trainer.storage.resolve import Stores
+
+
+@dataclass(frozen=True)
+class Context:
+    """One attempt at one stage.
+
+    Args:
+        config: what the operator, or a person at a laptop, asks for.
+        stage: which of the four this is; on a laptop one file serves all of them.
+        environment: the process's variables.
+        scratch: an empty folder that goes away afterwards.
+        board: where the stage says how far it is.
+        now: the wall clock, in UTC.
+        log: for people who read the pod's log.
+    """
+
+    config: RunConfig
+    stage: Stage
+    environment: Mapping[str, str]
+    scratch: Path
+    board: Board
+    now: Callable[[], datetime]
+    log: logging.Logger
+
+    @cached_property
+    def stores(self) -> Stores:
+        """Opens stores by URI and role."""
+        return Stores(self.config, self.environment)
+
+    @cached_property
+    def run(self) -> RunFiles:
+        """The run's own files.
+
+        Raises:
+            BlockedError: the output's Secret is missing.
+        """
+        store = self.stores.open(Role.OUTPUT, self.config.workload.output.uri)
+        return RunFiles(store, self.config.run_uri, self.stage)
+
+    def outcome(self, message: str) -> Outcome:
+        """The bare Outcome of a stage that went well; the stage adds its figures."""
+        return Outcome(
+            run_id=self.config.run.id,
+            stage=self.stage,
+            attempt=self.config.run.attempt,
+            state=OutcomeState.SUCCEEDED,
+            reason="Completed",
+            message=message,
+        )

@@ -1,0 +1,150 @@
+"""From an example to token ids and labels: the one place that knows what of an example the model learns.
+
+Preflight counts with it, training and evaluation run on it, so that what was counted is what is trained on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from attune_trainer.data.canonical import Example
+
+IGNORED = -100
+"""Label of a token that has no part in the loss (torch's `ignore_index`)."""
+
+
+class TemplateError(Exception):
+    """The chat template does not take this conversation."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of one example, and the label of each: the id itself where it is learnt, else IGNORED."""
+
+    input_ids: list[int]
+    labels: list[int]
+
+    @property
+    def learns(self) -> bool:
+        """Whether any token is left to learn."""
+        return any(label != IGNORED for label in self.labels)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Encodes examples for one model.
+
+    Chat goes through the model's chat template; what the template puts into the assistant's turns, such as the token
+    that ends them, is learnt too. PromptCompletion is prompt, completion and the end-of-text token, with nothing in
+    between (the usual convention, that of TRL's SFTTrainer).
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        sequence_length: tokens beyond it are cut off.
+    """
+
+    tokenizer: Any
+    sequence_length: int
+
+    def encode(self, example: Example) -> Encoded:
+        """Ids and labels, cut at the sequence length.
+
+        Raises:
+            TemplateError: the chat template does not take this conversation.
+        """
+        whole = self.encode_whole(example)
+        return Encoded(whole.input_ids[: self.sequence_length], whole.labels[: self.sequence_length])
+
+    def encode_whole(self, example: Example) -> Encoded:
+        """Ids and labels of any length."""
+        return self._chat(example) if example.is_chat else self._prompt_completion(example)
+
+    def prompt_and_answer(self, example: Example, answer: str | None = None) -> tuple[list[int], list[int]]:
+        """The ids that the model is given and those that it should then say, uncut.
+
+        Args:
+            example: its last answer is the one that is asked for.
+            answer: another answer in its place.
+        """
+        whole = self.encode_whole(example.asked(answer))
+        learnt = [i for i, label in enumerate(whole.labels) if label != IGNORED]
+        return whole.input_ids[: learnt[0]], whole.input_ids[learnt[0] : learnt[-1] + 1]
+
+    def lengths(self, examples: Sequence[Example]) -> list[int]:
+        """Tokens of each example before cutting; many at once, because that is how fast tokenizers are fast.
+
+        Raises:
+            TemplateError: the chat template does not take one of the conversations.
+        """
+        if not examples:
+            return []
+        chat = examples[0].is_chat
+        texts = [self._render(e) if chat else "".join(turn.content for turn in e.turns) for e in examples]
+        ids = self.tokenizer(texts, add_special_tokens=not chat, return_attention_mask=False)["input_ids"]
+        return [len(row) if chat else len(self._ended(row)) for row in ids]
+
+    def _prompt_completion(self, example: Example) -> Encoded:
+        prompt, completion = (turn.content for turn in example.turns)
+        encoding = self.tokenizer(prompt + completion, return_offsets_mapping=True)
+        ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
+        # A token over the seam holds something of the completion, so it is learnt; (0, 0) is a token that the
+        # tokenizer put at an end by itself.
+        labels = [i if end > len(prompt) else IGNORED for i, (_, end) in zip(ids, offsets, strict=True)]
+        end = self.tokenizer.eos_token_id
+        if end is None:
+            return Encoded(ids, labels)
+        if ids[-1] == end:  # the tokenizer ended it by itself
+            return Encoded(ids, [*labels[:-1], end])
+        return Encoded([*ids, end], [*labels, end])
+
+    def _ended(self, ids: list[int]) -> list[int]:
+        end = self.tokenizer.eos_token_id
+        return ids if end is None or ids[-1] == end else [*ids, end]
+
+    def _chat(self, example: Example) -> Encoded:
+        text = self._render(example)
+        spans = self._answer_spans(example, text)
+        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
+        learnt = [any(start < e and end > s for s, e in spans) for start, end in offsets]
+        return Encoded(list(ids), [i if learn else IGNORED for i, learn in zip(ids, learnt, strict=True)])
+
+    def _answer_spans(self, example: Example, text: str) -> list[tuple[int, int]]:
+        """Where in the rendered text the learnt answers are, as (start, end) in characters."""
+        return [self._span(example, i, text) for i, turn in enumerate(example.turns) if turn.weight]
+
+    def _span(self, example: Example, index: int, text: str) -> tuple[int, int]:
+        """The place of one answer: from where the template would have the model begin, to the end of the turn."""
+        before = self._render(example, upto=index, ask=True)
+        if not text.startswith(before):
+            raise TemplateError(
+                "the model's chat template shows earlier turns differently once the conversation goes on, so it "
+                "cannot be said which tokens are the assistant's; give one answer per row"
+            )
+        start = len(before)
+        through = self._render(example, upto=index + 1)
+        if text.startswith(through):
+            return start, self._without_trailing_space(text, start, len(through))
+        return start, self._end_by_content(example.turns[index].content, text, start)
+
+    def _end_by_content(self, content: str, text: str, start: int) -> int:
+        """The end of an answer in the middle of a conversation whose template treats the last turn specially."""
+        at = text.find(content.strip(), start)
+        if at < 0:
+            raise TemplateError("the model's chat template leaves out or changes an assistant's message")
+        end = at + len(content.strip())
+        closing = next((t for t in self.tokenizer.all_special_tokens if text.startswith(t, end)), "")
+        return end + len(closing)
+
+    def _without_trailing_space(self, text: str, start: int, end: int) -> int:
+        """Leaves out the line break that templates put after the token that ends a turn: nobody generates it."""
+        stripped = text[start:end].rstrip()
+        closes = any(stripped.endswith(token) for token in self.tokenizer.all_special_tokens)
+        return start + len(stripped) if closes else end
+
+    def _render(self, example: Example, upto: int | None = None, *, ask: bool = False) -> str:
+        messages = [{"role": turn.role, "content": turn.content} for turn in example.turns[:upto]]
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))
+        except Exception as error:
+            raise TemplateError(f"the model's chat template refuses the conversation: {error}") from error

@@ -1,0 +1,133 @@
+"""Every way a stage can end other than well, in one tree: each knows its exit code, state and reason.
+
+StageError                      what ended the stage, for people and for the operator
+├── BlockedError                20, Blocked: a person must provide something; looked for again at intervals
+│   ├── SecretNotFoundError
+│   ├── BucketNotFoundError
+│   ├── ModelNotFoundError
+│   └── AccessDeniedError
+├── ObjectNotFoundError         10: an object is not there (a bucket's or model's absence is Blocked)
+├── StoreUnreachableError       20, Failed: time-outs and 5xx, after a minute of retries
+├── InvalidDataError            10: rows cannot be used
+├── DigestMismatchError         10: an input is not what an earlier stage left
+├── InvalidConfigurationError   11: the FineTuneJob or its runtime asks for something impossible
+├── OutOfMemoryError            12
+└── DivergedError               13: the loss is NaN or infinite
+"""
+
+from typing import ClassVar
+
+from attune_contract.enums import ExitCode, OutcomeState
+from attune_contract.outcome import Artifact, Validation
+
+
+class StageError(Exception):
+    """What ended a stage. `str()` is the sentence for people: what, where, how to mend."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.UNEXPECTED
+    state: ClassVar[OutcomeState] = OutcomeState.FAILED
+    reason: ClassVar[str] = "UnexpectedError"
+
+
+class BlockedError(StageError):
+    """Something that a person must provide is missing; the operator looks again at intervals."""
+
+    exit_code = ExitCode.STORE_UNREACHABLE
+    state = OutcomeState.BLOCKED
+    reason = "Blocked"
+
+
+class SecretNotFoundError(BlockedError):
+    """The Secret that a field names does not exist, or lacks a key."""
+
+    reason = "SecretNotFound"
+
+
+class BucketNotFoundError(BlockedError):
+    """The store has no bucket of that name."""
+
+    reason = "BucketNotFound"
+
+
+class ModelNotFoundError(BlockedError):
+    """There is no model where `spec.model.source` says."""
+
+    reason = "ModelNotFound"
+
+
+class AccessDeniedError(BlockedError):
+    """The store knows the keys but refuses, or does not know them."""
+
+    reason = "AccessDenied"
+
+
+class ObjectNotFoundError(StageError):
+    """An object is not there, in a bucket that is."""
+
+    exit_code = ExitCode.BAD_INPUT
+    reason = "ObjectNotFound"
+
+
+class StoreUnreachableError(StageError):
+    """The store does not answer, or answers with 5xx, and went on so while it was asked again."""
+
+    exit_code = ExitCode.STORE_UNREACHABLE
+    reason = "StoreUnreachable"
+
+
+class InvalidDataError(StageError):
+    """The data cannot be used as it is.
+
+    Args:
+        message: how many rows, the first problem, and where all of them are listed.
+        validation: the figures and the first problems, for the resource's status.
+        artifacts: the report that was written nevertheless.
+    """
+
+    exit_code = ExitCode.BAD_INPUT
+    reason = "InvalidData"
+
+    def __init__(
+        self, message: str, validation: Validation | None = None, artifacts: tuple[Artifact, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.validation = validation
+        self.artifacts = artifacts
+
+
+class DigestMismatchError(StageError):
+    """An object below the run is not the one that an earlier stage left there."""
+
+    exit_code = ExitCode.BAD_INPUT
+    reason = "DigestMismatch"
+
+
+class InvalidConfigurationError(StageError):
+    """The RunConfig asks for something impossible; no further attempt can help."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+    reason = "InvalidConfiguration"
+
+
+class OutOfMemoryError(StageError):
+    """Model, batch or sequence do not fit into memory."""
+
+    exit_code = ExitCode.OUT_OF_MEMORY
+    reason = "OutOfMemory"
+
+
+class DivergedError(StageError):
+    """The loss became NaN or infinite."""
+
+    exit_code = ExitCode.DIVERGED
+    reason = "Diverged"
+
+
+def blocked(problems: list[BlockedError]) -> BlockedError:
+    """One error that names everything that is missing, with the reason of the first.
+
+    Args:
+        problems: at least one.
+    """
+    first = problems[0]
+    return type(first)("; ".join(dict.fromkeys(str(p) for p in problems)))

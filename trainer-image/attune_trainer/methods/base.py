@@ -1,0 +1,106 @@
+"""What a method is given, what it does, and what comes of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from attune_contract.outcome import TrainingFigures
+from attune_contract.spec import Workload
+from attune_trainer.data.encoding import Encoded
+from attune_trainer.distributed import Process
+from attune_trainer.methods.device import Device
+from attune_trainer.models import BaseModel
+
+
+@dataclass(frozen=True)
+class Step:
+    """One logged step, as the report keeps it."""
+
+    step: int
+    total_steps: int
+    epoch: float
+    loss: float
+    """Nats per learnt token, mean since the last logged step."""
+    learning_rate: float
+    tokens: int
+    """Through the model so far, over all processes, padding not counted."""
+    seconds: float
+    """Since training began."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Args:
+        work: the manifest's blocks.
+        base: the base model, fetched.
+        train: parquet of the canonical training rows.
+        process: which process of how many this is.
+        device: where it computes, and in which precision.
+        folder: scratch.
+        on_step: told of every logged step.
+        clock: seconds, monotonic.
+    """
+
+    work: Workload
+    base: BaseModel
+    train: Path
+    process: Process
+    device: Device
+    folder: Path
+    on_step: Callable[[Step], None]
+    clock: Callable[[], float]
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens beyond it are cut off."""
+        return self.base.sequence_length(self.work.training.sequence_length)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to be trained, with its tokenizer."""
+
+    model: Any
+    """A transformers model, or a peft model around one."""
+    tokenizer: Any
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training came to."""
+
+    figures: TrainingFigures
+    history: tuple[Step, ...]
+    settings: dict[str, Any]
+    """What was derived from the manifest: micro-batch, accumulation, precision, peak memory."""
+
+
+class Method(Protocol):
+    """One way to learn from data; the five steps of a training, in order."""
+
+    def load(self, job: Job) -> Loaded:
+        """The base model with what tuning adds to it, the same in every process."""
+        ...
+
+    def prepare(self, job: Job, loaded: Loaded) -> Sequence[Encoded]:
+        """The training rows as tokens and labels."""
+        ...
+
+    def build(self, job: Job, loaded: Loaded, rows: Sequence[Encoded]) -> Any:
+        """A transformers Trainer over the rows."""
+        ...
+
+    def train(self, job: Job, trainer: Any) -> Trained:
+        """Trains to the end.
+
+        Raises:
+            DivergedError: the loss is no number any more.
+        """
+        ...
+
+    def save(self, job: Job, loaded: Loaded, folder: Path) -> None:
+        """Writes the tuned weights (adapter or whole model) and the tokenizer."""
+        ...

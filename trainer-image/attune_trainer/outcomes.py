@@ -1,0 +1,98 @@
+"""How an attempt ended, said once: as the Outcome in the termination message and as an exit code."""
+
+import logging
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from attune_contract.enums import ExitCode, OutcomeState, Stage
+from attune_contract.outcome import Outcome
+from attune_contract.runconfig import TERMINATION_LOG
+from attune_trainer.errors import InvalidDataError, OutOfMemoryError, StageError
+
+PATH_VARIABLE = "ATTUNE_OUTCOME_PATH"
+TERMINATED = 128 + 15
+"""Exit code after SIGTERM without a checkpoint, as shells count signals: another attempt starts afresh."""
+_log = logging.getLogger(__name__)
+
+
+def of_error(error: BaseException, document: Mapping[str, Any], stage: Stage) -> tuple[Outcome, int]:
+    """The Outcome and exit code of a stage that raised.
+
+    Args:
+        error: what it raised; anything but a StageError is a fault that nobody foresaw.
+        document: the RunConfig as it was read, perhaps not a valid one.
+        stage: as the command line says.
+    """
+    known = error if isinstance(error, StageError) else _translated(error)
+    outcome = Outcome(
+        **identity(document),
+        stage=stage,
+        state=known.state,
+        reason=known.reason,
+        message=str(known),
+        validation=getattr(known, "validation", None),
+        artifacts=getattr(known, "artifacts", ()),
+    )
+    if isinstance(known, InvalidDataError) and known.validation:
+        outcome = outcome.model_copy(update={"report_uri": known.validation.report_uri})
+    return outcome, int(known.exit_code)
+
+
+def stopped(document: Mapping[str, Any], stage: Stage) -> Outcome:
+    """The Outcome after SIGTERM."""
+    message = f"The {stage.value} stage was asked to stop before it was complete; another attempt starts it afresh."
+    return Outcome(**identity(document), stage=stage, state=OutcomeState.STOPPED, reason="Terminated", message=message)
+
+
+def identity(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Which run and attempt a document speaks of, as far as it says so; never an error."""
+    run = document.get("run")
+    run = run if isinstance(run, dict) else {}
+    attempt = run.get("attempt")
+    return {"run_id": str(run.get("id", "")), "attempt": attempt if isinstance(attempt, int) else 1}
+
+
+def emit(outcome: Outcome, environment: Mapping[str, str], out: TextIO) -> None:
+    """Writes the Outcome where the operator looks for it, or prints it where there is no such place (a laptop)."""
+    text = outcome.dumps()
+    given = environment.get(PATH_VARIABLE)
+    path = Path(given or TERMINATION_LOG)
+    if not given and not path.exists():
+        print(outcome.model_dump_json(indent=2, exclude_none=True), file=out)
+        return
+    path.write_text(text, encoding="utf-8")
+
+
+def _translated(error: BaseException) -> StageError:
+    if _is_out_of_memory(error):
+        return OutOfMemoryError(
+            f"Memory is used up: {_first_line(error)}. Lower training.batchSize or training.sequenceLength, use LoRA "
+            "instead of Full, or give the pod more memory (resources.memory, or a larger accelerator)."
+        )
+    _log.error("a fault that nobody foresaw", exc_info=error)
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    place = f" at {Path(where[0].filename).name}:{where[0].lineno}" if where else ""
+    return StageError(f"Unexpected {type(error).__name__}{place}: {_first_line(error)}. The pod's log has the details.")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # By name, so that the stage without torch can ask too.
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator: can't allocate memory" in text
+        or "CUDA out of memory" in text
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def exit_code_of(outcome: Outcome) -> int:
+    """The exit code of a stage that ended without an error."""
+    return int(ExitCode.DONE if outcome.state is OutcomeState.SUCCEEDED else ExitCode.UNEXPECTED)

@@ -1,0 +1,110 @@
+"""Where a stage is, for the operator (`/progress`) and Prometheus (`/metrics`). A missed poll means nothing."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from attune_contract.enums import Stage
+from attune_contract.progress import Progress
+from attune_contract.runconfig import PROGRESS_PORT, RunConfig
+
+PORT_VARIABLE = "ATTUNE_PROGRESS_PORT"
+_GAUGES = {
+    "step": "Optimizer steps in training, rows elsewhere.",
+    "total_steps": "Steps that the stage has in all; 0 while unknown.",
+    "epoch": "Passes over the training rows.",
+    "loss": "Nats per token, last logged.",
+    "learning_rate": "Learning rate, last logged.",
+    "tokens_per_second": "Tokens through the model per second, padding not counted.",
+    "eta_seconds": "Seconds that are left, as far as one can tell.",
+}
+_log = logging.getLogger(__name__)
+
+
+class Board:
+    """The one mutable thing of a stage: what it says of itself while it works. Safe to use from threads."""
+
+    def __init__(self, run_id: str, stage: Stage, attempt: int, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._progress = Progress(run_id=run_id, stage=stage, attempt=attempt, updated_at=_rfc3339(now()))
+
+    def update(self, **fields: Any) -> None:
+        """Sets fields of Progress by name; the others stay."""
+        with self._lock:
+            self._progress = self._progress.model_copy(update={**fields, "updated_at": _rfc3339(self._now())})
+
+    def read(self) -> Progress:
+        """What was last said."""
+        with self._lock:
+            return self._progress
+
+
+def port(config: RunConfig, environment: Mapping[str, str]) -> int:
+    """The port to answer on: as the environment says, else 9400 in a cluster and none (0) on a laptop."""
+    given = environment.get(PORT_VARIABLE, "")
+    return int(given) if given.isdecimal() else (0 if config.local else PROGRESS_PORT)
+
+
+def serve(board: Board, on: int) -> int | None:
+    """Answers on a port from a thread that ends with the process.
+
+    Args:
+        board: what to tell.
+        on: the port; 0 serves nothing.
+
+    Returns:
+        The port, or None where nothing is served: progress is a convenience, so a port that is taken is only logged.
+    """
+    if not on:
+        return None
+    try:
+        server = ThreadingHTTPServer(("", on), _handler(board))
+    except OSError as error:
+        _log.warning("progress is not served: port %d: %s", on, error)
+        return None
+    threading.Thread(target=server.serve_forever, name="progress", daemon=True).start()
+    return server.server_port
+
+
+def metrics(progress: Progress) -> str:
+    """Progress as Prometheus text (exposition format 0.0.4)."""
+    labels = f'run_id="{progress.run_id}",stage="{progress.stage.value}",attempt="{progress.attempt}"'
+    lines = []
+    for name, meaning in _GAUGES.items():
+        value = getattr(progress, name)
+        if value is not None:
+            lines += [f"# HELP attune_{name} {meaning}", f"# TYPE attune_{name} gauge"]
+            lines.append(f"attune_{name}{{{labels}}} {value}")
+    return "\n".join(lines) + "\n"
+
+
+def _handler(board: Board) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/progress":
+                self._answer("application/json", board.read().model_dump_json(exclude_none=True))
+            elif self.path == "/metrics":
+                self._answer("text/plain; version=0.0.4", metrics(board.read()))
+            else:
+                self.send_error(404)
+
+        def _answer(self, kind: str, text: str) -> None:
+            body = text.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+            """Polls are no news."""
+
+    return Handler
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

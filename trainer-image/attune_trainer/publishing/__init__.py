@@ -1,0 +1,1 @@
+"""What is published beside the weights: the model card and the manifest. Pure: from figures to documents."""

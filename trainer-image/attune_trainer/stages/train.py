@@ -1,0 +1,147 @@
+"""Train: from the rows that preflight accepted to one complete checkpoint."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from attune_contract import layout
+from attune_contract.outcome import Artifact, Outcome
+from attune_trainer import checkpoints, inputs, models, results, support, versions
+from attune_trainer.context import Context
+from attune_trainer.distributed import Process
+from attune_trainer.methods import device
+from attune_trainer.methods.base import Job, Step, Trained
+from attune_trainer.methods.registry import METHODS
+
+
+def run(context: Context) -> Outcome:
+    """Trains, and leaves a checkpoint and the training report.
+
+    Every process of a distributed training runs this; only the first writes.
+
+    Raises:
+        InvalidConfigurationError: no GPU where one is asked for, or a batch that cannot be divided.
+        DigestMismatchError: the data or model is not what preflight saw.
+        OutOfMemoryError, DivergedError: as they say.
+    """
+    support.demand(context.config)
+    given = results.inputs_of(context.config, context.stage, context.run)
+    key = results.key(context.config, context.stage, given)
+    done = results.find(context.run, key, context.config.run.attempt)
+    if done:
+        context.log.info("this stage is complete already; its result is reported again")
+        return done
+    process = Process.of(context.environment)
+    place = device.choose(context.config.workload.resources, process)
+    base = inputs.base_model(context, given)
+    data = context.run.fetch(inputs.demand(given, layout.TRAIN_DATA), context.scratch / "train.parquet")
+    job = _job(context, process, place, base, data)
+    folder = context.scratch / "checkpoint"
+    trained = _train(job, folder)
+    if not process.is_first:
+        return context.outcome("The first process reports.")
+    return _finish(context, key, _describe(context, given, base), trained, folder)
+
+
+def _train(job: Job, folder: Path) -> Trained:
+    """The five steps of a method."""
+    method = METHODS[job.work.method]
+    loaded = method.load(job)
+    rows = method.prepare(job, loaded)
+    trainer = method.build(job, loaded, rows)
+    trained = method.train(job, trainer)
+    if job.process.is_first:
+        method.save(job, loaded, folder)
+    _leave_group()
+    return trained
+
+
+def _leave_group() -> None:
+    """Parts the processes in good order, before the first uploads for as long as that takes."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
+def _job(context: Context, process: Process, place: device.Device, base: models.BaseModel, data: Path) -> Job:
+    def report(step: Step) -> None:
+        context.board.update(**progress_of(step))
+        if process.is_first:
+            context.log.info("step %d of %d: loss %.4f", step.step, step.total_steps, step.loss)
+
+    work = context.config.workload
+    return Job(work, base, data, process, place, context.scratch, report, time.monotonic)
+
+
+def progress_of(step: Step) -> dict[str, Any]:
+    """The fields of Progress that a logged step tells."""
+    seconds = max(step.seconds, 1e-9)
+    return {
+        "step": step.step,
+        "total_steps": step.total_steps,
+        "epoch": round(step.epoch, 4),
+        "loss": step.loss,
+        "learning_rate": step.learning_rate,
+        "tokens_per_second": round(step.tokens / seconds, 1),
+        "eta_seconds": round(seconds / step.step * (step.total_steps - step.step), 1),
+    }
+
+
+def _describe(context: Context, given: tuple[Artifact, ...], base: models.BaseModel) -> dict[str, Any]:
+    """What the checkpoint's weights were made from."""
+    return {
+        "model": {"source": base.listing.source, "revision": base.listing.revision, "digest": base.listing.digest},
+        "data": inputs.demand(given, layout.TRAIN_DATA).digest,
+        "method": context.config.workload.method.value,
+        "tuning": context.config.workload.tuning.type.value,
+        "seed": context.config.workload.training.seed,
+        "versions": versions.packages(),
+    }
+
+
+def _finish(context: Context, key: str, description: dict[str, Any], trained: Trained, folder: Path) -> Outcome:
+    """Uploads checkpoint and report, then marks the stage as complete."""
+    checkpoint = checkpoints.write(context.run, folder, trained.figures.steps, description)
+    report = context.run.put_json(layout.TRAINING_REPORT, _report(context, trained))
+    outcome = context.outcome(_in_words(trained)).model_copy(
+        update={
+            "training": trained.figures,
+            "artifacts": (checkpoint, report),
+            "report_uri": context.run.uri(layout.TRAINING_REPORT),
+        }
+    )
+    results.save(context.run, key, outcome)
+    return outcome
+
+
+def _report(context: Context, trained: Trained) -> dict[str, Any]:
+    return {
+        "run": context.config.run.id,
+        "figures": trained.figures.model_dump(mode="json"),
+        "settings": trained.settings,
+        "workload": context.config.workload.model_dump(mode="json", exclude_none=True),
+        "versions": versions.packages(),
+        "history": [
+            {
+                "step": step.step,
+                "epoch": round(step.epoch, 4),
+                "loss": step.loss,
+                "learningRate": step.learning_rate,
+                "tokens": step.tokens,
+                "seconds": round(step.seconds, 3),
+            }
+            for step in trained.history
+        ],
+    }
+
+
+def _in_words(trained: Trained) -> str:
+    figures = trained.figures
+    share = figures.trainable_parameters / figures.parameters
+    first = trained.history[0].loss
+    return (
+        f"{figures.steps} steps over {figures.tokens} tokens in {figures.seconds:.0f} s: loss {first:.3f} at first, "
+        f"{figures.train_loss:.3f} at the end; {figures.trainable_parameters} parameters trained, {share:.1%} of all."
+    )
