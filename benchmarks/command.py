@@ -1,0 +1,129 @@
+"""The command line of the bench: what to measure, where, and the report at the end."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import burst, idle, observed, report
+from benchmarks.apiserver import APIServer, BenchError, connect
+from benchmarks.scene import NAMESPACES, scene
+
+from attune_devcluster import description
+from attune_devcluster.errors import ClusterError
+from attune_devcluster.paths import Layout
+
+JSON = dict[str, Any]
+EXPLAINED = """\
+Measures the operator on the cluster that is up, and prints what it found beside what we aim at. Falling short is
+shown, and is no failure: the exit code is 0 whenever everything could be measured.
+
+  one by one   a FineTuneJob, then a plain Job with the same pod template, and so on: how long until Job and Pod are
+               there (from the answer to the POST until a watch tells of them), and how often the operator writes
+  burst        many FineTuneJobs at once: Jobs per second from the first POST to the last Job, then memory
+
+Pods run on fake nodes (kwok). Nothing else should use the cluster meanwhile. Everything is removed in the end.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the bench. Returns the exit code: 1 where something could not be measured, 130 when interrupted."""
+    options = _parser().parse_args(argv)
+    layout = Layout.from_environment(os.environ)
+    try:
+        asyncio.run(_bench(layout, options))
+    except (BenchError, ClusterError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench: stopped; everything that it made is removed", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="make bench", description=EXPLAINED, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--idle", type=_count, default=60, metavar="N", help="runs one by one (default: 60)")
+    parser.add_argument("--burst", type=_count, default=1000, metavar="N", help="runs at once (default: 1000)")
+    parser.add_argument(
+        "--namespace", default="attune-system", help="where the chart is installed (default: attune-system)"
+    )
+    outside = parser.add_argument_group("an operator that runs outside of the cluster, such as one in a profiler")
+    outside.add_argument("--metrics", metavar="URL", help="its metrics, such as http://localhost:8080/metrics")
+    outside.add_argument("--pid", type=int, help="its process on this machine; needed with --metrics")
+    return parser
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+async def _bench(layout: Layout, options: argparse.Namespace) -> None:
+    found = description.load(layout)
+    load = os.getloadavg()[0]
+    async with connect(found.kubeconfig, found.context) as api:
+        operator = await _operator(api, options)
+        version = (await api.get("/version"))["gitVersion"]
+        machine = f"{os.cpu_count()} cores with a load of {load:.1f} before"
+        _say(f"{operator.name}; Kubernetes {version}; {machine}")
+        if others := await _others(api):
+            _say(f"note: {others} other FineTuneJobs are under way on this cluster; that makes every figure worse")
+        async with scene(api, _say):
+            samples = await idle.measure(api, operator, options.idle, _say)
+            crowd = await burst.measure(api, operator, options.burst, _say)
+    figures = [*idle.figures(samples), *burst.figures(crowd)]
+    print(f"\n{report.table(figures)}\n", flush=True)
+    path = _write(
+        layout.cache / "bench",
+        report.dump(
+            figures,
+            operator=operator.name,
+            kubernetes=version,
+            machine=machine,
+            other_runs=others,
+            idle=vars(samples),
+            burst=vars(crowd),
+        ),
+    )
+    _say(f"all samples: {path}")
+
+
+async def _operator(api: APIServer, options: argparse.Namespace) -> observed.Operator:
+    if options.metrics is None:
+        return await observed.find(api, options.namespace)
+    if options.pid is None:
+        raise BenchError("--metrics needs --pid, or there is no knowing what the operator weighs")
+    return observed.Operator(f"process {options.pid}", options.metrics, pid=options.pid)
+
+
+async def _others(api: APIServer) -> int:
+    """FineTuneJobs of other people that have not ended."""
+    runs = (await api.get("/apis/attune.dev/v1alpha1/finetunejobs"))["items"]
+    return sum(
+        run["metadata"]["namespace"] not in NAMESPACES and "completionTime" not in run.get("status", {}) for run in runs
+    )
+
+
+def _write(folder: Path, facts: JSON) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC)
+    path = folder / f"operator-{now:%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps({"at": now.isoformat(timespec="seconds"), **facts}, indent=1, ensure_ascii=False))
+    return path
+
+
+STARTED = time.monotonic()
+
+
+def _say(text: str) -> None:
+    """One line of progress, with the seconds since the start; on standard error, so that the table can be piped."""
+    print(f"[{time.monotonic() - STARTED:4.0f} s] {text}", file=sys.stderr, flush=True)
