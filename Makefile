@@ -11,6 +11,8 @@ VENV := $(ATTUNE_CACHE)/venvs/$(shell sha256sum requirements/dev.txt | cut -c1-1
 BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)/contract:$(CURDIR)/operator:$(CURDIR)/trainer-image:$(CURDIR)/devcluster
 export PYTHONDONTWRITEBYTECODE := 1
+# Threads of torch that wait do not spin: on two cores they would starve the cluster beside them.
+export OMP_WAIT_POLICY := PASSIVE
 UV := uv==0.13.8
 
 include devcluster/make.mk

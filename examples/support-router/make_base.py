@@ -44,7 +44,7 @@ def cached_base() -> Path:
 
 
 def cache_key() -> str:
-    """Name what the model follows from: this code, the category words, Python and the packages' versions."""
+    """Hash of all that the model follows from: this code, the category words, Python and the packages' versions."""
     packages = {name: metadata.version(name) for name in ("torch", "transformers", "tokenizers")}
     inputs = {"python": platform.python_version(), **packages, **source_versions(), "words": category_words()}
     return key_of(inputs, [Path(__file__), *(HERE / "base").glob("*.py")])
@@ -59,7 +59,6 @@ def category_words() -> list[str]:
 def build(folder: Path) -> None:
     """Make the base model in `folder`: text, tokenizer, weights."""
     import torch  # seconds to import, and not needed to find a model in the cache
-
     from base.pretrain import Recipe, blocks, new_model, pretrain
     from base.tokenizer import train_tokenizer
 

@@ -1,63 +1,95 @@
-"""Puts the example's base model and data into an S3 store: `python upload.py`.
+"""Put the example's base model and data into S3, where the FineTuneJob reads them.
 
-Keys and place come from the usual variables: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
-Buckets are made if they are missing; an object that is there already, byte for byte, is left alone.
+    python upload.py                  # the base model from the cache, made first if it is not there (a few minutes)
+    python upload.py --base DIR       # a base model of your own
+
+The store and its keys come from the environment, under their usual names: AWS_ENDPOINT_URL (left out: Amazon S3),
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION. Objects that are there already, byte for byte, are skipped.
 """
 
 import argparse
 import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+from make_base import HERE, cached_base
 
-from make_base import cached_base
-
-DATA = Path(__file__).resolve().parent / "data"
-MODEL_BUCKET, MODEL_PREFIX = "models", "support-router-base"
-DATA_BUCKET, DATA_PREFIX = "data", "support-router"
-NOT_MODEL = {"COMPLETE", "recipe.json"}
-
-
-def main() -> None:
-    """Uploads what is not there yet, and says what it does."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    model = [p for p in sorted(cached_base().iterdir()) if p.name not in NOT_MODEL]
-    s3 = boto3.client("s3")
-    send(s3, MODEL_BUCKET, MODEL_PREFIX, model)
-    send(s3, DATA_BUCKET, DATA_PREFIX, sorted(DATA.glob("*.jsonl")))
+MODELS, DATA = "models", "data"
+BASE_PREFIX, DATA_PREFIX = "support-router-base", "support-router"
+NOT_MODEL = {"COMPLETE", "recipe.json"}  # how the model was made, not the model
+DIGEST = "sha256"  # the metadata key that says what an object holds
 
 
-def send(s3: Any, bucket: str, prefix: str, files: list[Path]) -> None:
-    """Uploads files below a prefix."""
-    make_bucket(s3, bucket)
-    for path in files:
-        key = f"{prefix}/{path.name}"
-        same = is_there(s3, bucket, key, path)
-        if not same:
-            s3.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
-        print(f"  s3://{bucket}/{key:<45} {path.stat().st_size:>12,} bytes{'  (there already)' if same else ''}")
-
-
-def make_bucket(s3: Any, bucket: str) -> None:
-    """Makes a bucket unless it is there and ours."""
+def main() -> int:
+    """Upload everything; returns 1, with what to do on stderr, if the store cannot be reached or refuses."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", type=Path, metavar="DIR", help="folder of the base model (default: from the cache)")
+    base = parser.parse_args().base or cached_base()
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "Amazon S3")
     try:
-        s3.head_bucket(Bucket=bucket)
+        store = boto3.client("s3", region_name=os.environ.get("AWS_REGION"))
+        for bucket in (MODELS, DATA):
+            ensure_bucket(store, bucket)
+        for path, bucket, key in plan(base):
+            print(f"{upload(store, path, bucket, key)}  s3://{bucket}/{key}", flush=True)
+    except (BotoCoreError, ClientError) as error:
+        print(
+            f"upload to {endpoint} failed: {error}\n"
+            "Set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION for a store that may make "
+            f"the buckets {MODELS} and {DATA}.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def plan(base: Path) -> Iterator[tuple[Path, str, str]]:
+    """Yield what goes where: file, bucket and key of every object."""
+    for path in sorted(base.iterdir()):
+        if path.name not in NOT_MODEL:
+            yield path, MODELS, f"{BASE_PREFIX}/{path.name}"
+    for path in sorted((HERE / "data").glob("*.jsonl")):
+        yield path, DATA, f"{DATA_PREFIX}/{path.name}"
+
+
+def ensure_bucket(store: Any, bucket: str) -> None:
+    """Make the bucket unless it is there."""
+    try:
+        store.head_bucket(Bucket=bucket)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
             raise
-        s3.create_bucket(Bucket=bucket)
+        region = store.meta.region_name
+        elsewhere = region not in (None, "us-east-1", "aws-global")  # S3 wants its first region left unsaid
+        place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if elsewhere else {}
+        store.create_bucket(Bucket=bucket, **place)
 
 
-def is_there(s3: Any, bucket: str, key: str, path: Path) -> bool:
-    """Whether the object equals the file: the ETag of an object that was put in one piece is its MD5."""
+def upload(store: Any, path: Path, bucket: str, key: str) -> str:
+    """Upload one file unless the same bytes are there; returns what was done, in a word."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if stored_digest(store, bucket, key) == digest:
+        return "there already"
+    store.upload_file(str(path), bucket, key, ExtraArgs={"Metadata": {DIGEST: digest}})
+    return "uploaded     "
+
+
+def stored_digest(store: Any, bucket: str, key: str) -> str | None:
+    """SHA-256 that an earlier upload noted on the object; None if there is no object or no note."""
     try:
-        etag = s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
-    except ClientError:
-        return False
-    return bool(etag == hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
+        noted: str | None = store.head_object(Bucket=bucket, Key=key)["Metadata"].get(DIGEST)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
+            raise
+        return None
+    return noted
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

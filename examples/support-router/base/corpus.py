@@ -58,7 +58,7 @@ def documents(*, chars: int, seed: int) -> list[str]:
         seed: of the shuffle that mixes the sources, and of what is put in lower case.
 
     Returns:
-        Documents like `Text: Creates a bucket.\\nSource: s3`.
+        Documents of two lines: `Text: Creates a bucket.` and, below it, `Source: s3`.
 
     Raises:
         ValueError: there is less text on this machine than asked for.
@@ -78,7 +78,9 @@ def documents(*, chars: int, seed: int) -> list[str]:
         chosen.append(f"Text: {written}\nSource: {sources[text]}")
         taken[sources[text]] += len(chosen[-1])
     if taken.total() < chars:
-        raise ValueError(f"found {taken.total():,} characters of English, {chars:,} are needed: is botocore installed in full?")
+        raise ValueError(
+            f"found {taken.total():,} characters of English, {chars:,} are needed: is botocore installed in full?"
+        )
     return chosen
 
 

@@ -82,7 +82,7 @@ def _optimizer(model: LlamaForCausalLM, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def blocks(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, *, block: int) -> torch.Tensor:
-    """Join all paragraphs, each closed by the end token, and cut them into rows of `block` tokens: shape (rows, block)."""
+    """Join all documents, each closed by the end token, and cut them into rows: shape (rows, block)."""
     ids: list[int] = []
     for encoded in tokenizer(list(texts))["input_ids"]:
         ids.extend(encoded)
@@ -137,6 +137,6 @@ def pretrain(
 def _report(step: int, recipe: Recipe, losses: Sequence[float], seconds: float) -> None:
     speed = step * recipe.batch * recipe.block / seconds
     left = seconds / step * (recipe.steps - step)
-    recent = losses[-20:]
-    line = f"  step {step:>4} of {recipe.steps}  loss {sum(recent) / len(recent):.2f}  {speed:,.0f} tokens/s  {left:.0f} s left"
+    recent = sum(losses[-20:]) / len(losses[-20:])
+    line = f"  step {step:>4} of {recipe.steps}  loss {recent:.2f}  {speed:,.0f} tokens/s  {left:.0f} s left"
     print(line, file=sys.stderr, flush=True)

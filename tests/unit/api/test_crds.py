@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tables import load, resource, valid
 
 from attune_contract.enums import ExitCode
 from attune_operator import generate
@@ -16,6 +15,7 @@ from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.rules import Rule
 from attune_operator.api.schema import with_rules
 from attune_operator.api.tuningruntime import TuningRuntime
+from tables import load, resource, valid
 
 ROOT = Path(__file__).parents[3]
 NAMES = [kind.kind for kind in KINDS]

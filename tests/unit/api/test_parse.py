@@ -1,12 +1,12 @@
 from typing import Any
 
 import pytest
-from tables import Case, cases, changed, load, resource, valid
 
 from attune_contract.spec import Workload
 from attune_operator.api.finetunejob import FineTuneJob, FineTuneJobSpec, FineTuneJobStatus
 from attune_operator.api.problems import FieldProblem
 from attune_operator.api.tuningruntime import TuningRuntime
+from tables import Case, cases, changed, load, resource, valid
 
 INVALID = [*cases("FineTuneJob"), *cases("TuningRuntime")]
 

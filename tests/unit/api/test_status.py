@@ -2,9 +2,9 @@ import json
 from typing import Any
 
 import pytest
-from tables import load, resource, valid
 
 from attune_operator.api.finetunejob import FineTuneJob, FineTuneJobStatus
+from tables import load, resource, valid
 
 FULL: dict[str, Any] = load("status.yaml")
 

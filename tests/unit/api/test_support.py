@@ -1,10 +1,10 @@
 from typing import Any
 
 import pytest
-from tables import changed, load, resource, valid
 
 from attune_operator.api.finetunejob import FineTuneJob, FineTuneJobSpec
 from attune_operator.api.support import unsupported
+from tables import changed, load, resource, valid
 
 DATA = {"train": ["s3://data/train.jsonl"]}
 UNSUPPORTED: list[tuple[str, dict[str, Any], str]] = [
