@@ -40,7 +40,7 @@ unit: venv ## tests of pure code, in seconds
 lint: venv ## ruff, mypy --strict, import-linter, generated files
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-cache >/tmp/attune-lint-imports.log 2>&1 || { cat /tmp/attune-lint-imports.log; exit 1; }
+	@said=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$said"; exit 1; }
 	@$(BIN)/python -m attune_operator.generate --check
 	@echo "lint: ruff, mypy, import-linter and generated files are clean"
 

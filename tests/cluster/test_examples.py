@@ -46,7 +46,7 @@ def test_support_router_learns_to_route(cluster: Cluster) -> None:
     assert (status["validation"]["trainRows"], status["validation"]["testRows"]) == (861, 96)
     accuracy = next(r for r in status["evaluation"]["results"] if r["metric"] == "Accuracy")
     assert accuracy["rows"] == 96
-    # Always answering the most frequent category would be right in 0.20; the base, which knows no task, is at most there.
+    # Always answering the most frequent category is right in 0.20; the base knows no task, and is about there at best.
     assert accuracy["value"] <= 0.25
     assert accuracy["tuned"] >= 0.55
     assert accuracy["delta"] >= 0.35
