@@ -12,6 +12,7 @@ from attune_contract.enums import MetricName, OutcomeState, Stage
 MAX_BYTES = 4096
 """Kubernetes cuts a container's termination message there, and cut JSON is no JSON."""
 MAX_MESSAGE = 1024
+MIN_MESSAGE = 128
 
 
 class Artifact(Reported):
@@ -130,7 +131,7 @@ class Outcome(Reported):
     """Of the published model."""
 
     def dumps(self, limit: int = MAX_BYTES) -> str:
-        """JSON of at most `limit` bytes: a long message is cut, then errors are left out from the end.
+        """JSON of at most `limit` bytes: a long message is cut, then errors are left out, then it is cut more.
 
         What is left out is never lost: counts stay, and the full list is in the report.
 
@@ -139,10 +140,13 @@ class Outcome(Reported):
         """
         short = self.model_copy(update={"message": _cut(self.message, MAX_MESSAGE)})
         while len(text := _json(short).encode()) > limit:
-            if not (short.validation and short.validation.errors):
+            if short.validation and short.validation.errors:
+                validation = short.validation.model_copy(update={"errors": short.validation.errors[:-1]})
+                short = short.model_copy(update={"validation": validation})
+            elif len(short.message) > MIN_MESSAGE:  # characters may have four bytes each
+                short = short.model_copy(update={"message": _cut(short.message, len(short.message) // 2)})
+            else:
                 raise ValueError(f"outcome of {len(text)} bytes is over the limit of {limit}")
-            validation = short.validation.model_copy(update={"errors": short.validation.errors[:-1]})
-            short = short.model_copy(update={"validation": validation})
         return text.decode()
 
     @classmethod

@@ -1,7 +1,13 @@
 """Progress: what a running pod answers at `GET :9400/progress`. Polled; a missed poll means nothing."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from attune_contract.base import Reported
 from attune_contract.enums import Stage
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
 
 
 class Progress(Reported):
@@ -10,15 +16,15 @@ class Progress(Reported):
     run_id: str
     stage: Stage
     attempt: int
-    step: int = 0
-    total_steps: int = 0
+    step: Count = 0
+    total_steps: Count = 0
     """0 while it is not known."""
     epoch: float | None = None
     loss: float | None = None
     """Nats per token, last logged."""
     learning_rate: float | None = None
     tokens_per_second: float | None = None
-    eta_seconds: float | None = None
+    eta_seconds: Annotated[float, Field(ge=0, le=1e9)] | None = None
     message: str = ""
     updated_at: str
     """RFC 3339, UTC."""

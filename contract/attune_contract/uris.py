@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 S3_PATTERN = rf"^s3://{BUCKET}/.+$"
 HF_PATTERN = r"^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(@[A-Za-z0-9._/-]+)?$"
-PVC_PATTERN = r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/.*$"
+PVC_PATTERN = r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/([^/].*)?$"
 GLOB_CHARACTERS = "*?["
 SUPPORTED_DATA_SUFFIXES = (".jsonl",)
 """Kinds of data file that preflight reads in this version."""

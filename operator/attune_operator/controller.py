@@ -17,7 +17,7 @@ from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.errors import APIError, ConflictError, NotFoundError
 from attune_operator.finetunejob.reconcile import Reconciler
 from attune_operator.metrics import Metrics
-from attune_operator.naming import API_VERSION
+from attune_operator.naming import API_VERSION, JOB_ANNOTATION
 from attune_operator.settings import Settings
 from attune_operator.workqueue import Key, WorkQueue, work
 
@@ -46,17 +46,17 @@ class Controller:
             self._runtimes.pop(key, None)
         else:
             self._runtimes[key] = str(body.get("spec", {}).get("runtime", ""))
-        if not gone and _finished(status) and key not in self._metrics:
+        current = status.get("observedGeneration") == meta.get("generation")
+        if not gone and current and _finished(status) and key not in self._metrics:
             # Ended before this operator started: counted, and otherwise left in peace.
             self._metrics.seen(key, str(status.get("phase", "")))
             return
-        ours = status.get("observedGeneration") == meta.get("generation") and not gone
-        self._queue.add(key, OWN_WRITE_SECONDS if ours else 0.0)
+        self._queue.add(key, OWN_WRITE_SECONDS if current and not gone else 0.0)
 
     def child_changed(self, body: JSON) -> None:
         """A Job or Pod of ours was created, changed or deleted."""
         meta = body["metadata"]
-        if name := meta.get("annotations", {}).get("attune.dev/finetunejob"):
+        if name := meta.get("annotations", {}).get(JOB_ANNOTATION):
             self._queue.add(Key(meta["namespace"], name), CHILD_EVENT_SECONDS)
 
     def runtime_changed(self, name: str) -> None:
@@ -73,7 +73,8 @@ class Controller:
             if not _finished(body.get("status", {})):
                 self._runtimes[key] = str(body.get("spec", {}).get("runtime", ""))
                 self._queue.add(key)
-        for key in set(self._runtimes) - alive:
+        for key in (set(self._runtimes) | self._metrics.keys()) - alive:
+            self._runtimes.pop(key, None)
             self._queue.add(key)
 
 
@@ -114,8 +115,8 @@ async def _resync_forever(
     while True:
         try:
             await controller.resync(client)
-        except APIError as error:
-            log.warning("resync failed, tried again in %.0f s: %s", interval / 10, error)
+        except Exception as error:  # noqa: BLE001 - a resync that dies would be noticed by liveness only, without a word
+            log.warning("resync failed, tried again in %.0f s: %r", interval / 10, error)
             await asyncio.sleep(interval / 10)
             continue
         heartbeat.beat()

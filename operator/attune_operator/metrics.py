@@ -51,6 +51,10 @@ class Metrics:
 
         return step
 
+    def keys(self) -> set[Key]:
+        """Runs that are counted."""
+        return set(self._phases)
+
     def __contains__(self, key: Key) -> bool:
         return key in self._phases
 

@@ -33,8 +33,13 @@ def short_run_id(uid: str) -> str:
 
 
 def run_name(name: str, uid: str) -> str:
-    """Name of what belongs to a run as a whole: its Service and its NetworkPolicy."""
-    return f"{name[:_LONGEST_PREFIX].rstrip('-.').replace('.', '-')}-{short_run_id(uid)}"
+    """Name of what belongs to a run as a whole, and the beginning of its Jobs' names."""
+    return f"{name[:_LONGEST_PREFIX].rstrip('-')}-{short_run_id(uid)}"
+
+
+def service_name(name: str, uid: str) -> str:
+    """Name of the run's headless Service. It may not begin with a digit (RFC 1035), which a FineTuneJob's may."""
+    return f"gang-{run_name(name, uid)}"
 
 
 def job_name(name: str, uid: str, stage: str, number: int) -> str:

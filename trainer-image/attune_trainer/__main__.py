@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
@@ -28,10 +29,29 @@ One stage of a fine-tuning run, described by a RunConfig file.
   evaluate   compares the tuned model with its base on the held-out rows
   publish    writes the model, its tokenizer and the manifest below the run's model/
 
-In a cluster the operator starts these. On a laptop, write a RunConfig with `"local": true` and file:// URIs (see
-docs/laptop.md), and run the four in order:
+In a cluster the operator starts these. On a laptop, write a RunConfig such as the one below (its workload is the spec
+of a FineTuneJob) and run the four in order:
 
   for stage in preflight train evaluate publish; do python -m attune_trainer $stage --config run.json || break; done
+
+{example}
+"""
+EXAMPLE = """\
+{
+  "version": "v1alpha1",
+  "local": true,
+  "run": {"id": "first", "name": "support-router", "namespace": "laptop", "stage": "Preflight", "attempt": 1},
+  "runtime": {"name": "laptop"},
+  "workload": {
+    "model": {"source": "file:///home/me/models/base"},
+    "method": "SFT",
+    "tuning": {"type": "LoRA"},
+    "dataset": {"train": ["file:///home/me/data/train.jsonl"]},
+    "training": {"epochs": 3, "sequenceLength": 256},
+    "resources": {"gpusPerNode": 0, "cpu": "4"},
+    "output": {"uri": "file:///home/me/runs"}
+  }
+}
 """
 _CODES = """\
 exit codes:
@@ -48,7 +68,10 @@ environment:
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar and help."""
     made = argparse.ArgumentParser(
-        prog="attune_trainer", description=_HELP, epilog=_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="attune_trainer",
+        description=_HELP.replace("{example}", textwrap.indent(EXAMPLE, "  ")),
+        epilog=_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
         "stage", choices=[stage.value.lower() for stage in Stage], metavar="stage", help="one of the above"

@@ -29,9 +29,9 @@ def base_model(context: Context, given: tuple[Artifact, ...]) -> models.BaseMode
         DigestMismatchError: it is another one now.
     """
     source = models.ModelSource(context.config, context.stores)
-    listing = source.look()
     path = context.run.fetch(demand(given, layout.VALIDATION_REPORT), context.scratch / "preflight.json")
     seen = json.loads(path.read_text(encoding="utf-8"))["model"]
+    listing = source.look(seen["revision"])
     if seen["digest"] != listing.digest:
         changed = [n for n in {*seen["files"], *listing.files} if seen["files"].get(n) != listing.files.get(n)]
         raise DigestMismatchError(

@@ -112,15 +112,18 @@ class ModelSource:
         """The source, as the manifest has it."""
         return self.config.workload.model.source
 
-    def look(self) -> Listing:
+    def look(self, commit: str | None = None) -> Listing:
         """What is at the source, checked: a model, whole, as safetensors.
+
+        Args:
+            commit: of the Hub, where an earlier stage found one: a branch may have moved on since.
 
         Raises:
             BlockedError: the Secret, the bucket or the model is missing, or access is denied.
             InvalidConfigurationError: it is there, and cannot be used.
         """
         try:
-            listing = self._list()
+            listing = self._list(commit)
         except BlockedError as error:
             text = str(error)
             raise error if text.startswith("spec.") else type(error)(f"{FIELD}: {text}") from error
@@ -145,10 +148,10 @@ class ModelSource:
             self._fill(folder, listing, names)
         return BaseModel(listing, folder, trust)
 
-    def _list(self) -> Listing:
+    def _list(self, commit: str | None) -> Listing:
         parsed = uris.parse(self.uri)
         if parsed.scheme == "hf":
-            sha, files = hub.look(parsed.path, parsed.revision, self.stores.keys(Role.MODEL).get("HF_TOKEN"))
+            sha, files = hub.look(parsed.path, commit or parsed.revision, self.stores.keys(Role.MODEL).get("HF_TOKEN"))
             return Listing(self.uri, files, sha)
         store, prefix = self._store()
         files = {i.uri.removeprefix(prefix): i.etag for i in store.list(prefix)}

@@ -1,5 +1,6 @@
 """Carries out what was planned: creates children, deletes Jobs, writes status, records Events. Decides nothing."""
 
+import time
 from typing import Any
 
 from attune_operator import naming
@@ -19,13 +20,16 @@ class RejectedError(Exception):
     """The API server does not let the object be made; the message is its own."""
 
 
-async def create(client: Kube, wanted: JSON, uid: str) -> None:
+async def create(client: Kube, wanted: JSON, uid: str) -> bool:
     """Creates an object unless it is there already and ours.
 
     Args:
         client: the API server.
         wanted: the object.
         uid: the owner's UID; a name alone proves nothing.
+
+    Returns:
+        Whether it was created now.
 
     Raises:
         TakenError: an object of that name belongs to somebody else.
@@ -42,8 +46,10 @@ async def create(client: Kube, wanted: JSON, uid: str) -> None:
                 f"{kind} {namespace}/{meta['name']} exists and does not belong to this FineTuneJob; "
                 "delete or rename it, and the run goes on by itself."
             ) from None
+        return False
     except (ForbiddenError, InvalidError) as error:
         raise RejectedError(f"{kind} {namespace}/{meta['name']} cannot be created: {error}") from error
+    return True
 
 
 async def delete_job(client: Kube, namespace: str, name: str, uid: str) -> None:
@@ -98,7 +104,8 @@ async def record_event(client: Kube, stored: JSON, *, kind: str, reason: str, me
     event = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{meta['name'][:40]}.", "namespace": meta["namespace"]},
+        # Named by time, as client-go does: Events of one second are listed, and so described, in their order.
+        "metadata": {"name": f"{meta['name']}.{time.time_ns():x}", "namespace": meta["namespace"]},
         "involvedObject": about,
         "type": kind,
         "reason": reason,

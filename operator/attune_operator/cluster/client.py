@@ -46,8 +46,8 @@ class Kube:
         return await self._request("PUT", path, body)
 
     async def delete(self, path: str, uid: str) -> None:
-        """Deletes an object, its dependants after it; only if it still is the one with this UID."""
-        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        """Deletes an object once its dependants are gone; only if it still is the one with this UID."""
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Foreground"}
         await self._request("DELETE", path, options)
 
     async def _request(self, method: str, path: str, body: JSON | None = None) -> JSON:

@@ -14,7 +14,6 @@ from attune_operator.errors import (
 
 _BY_STATUS: dict[int, type[APIError]] = {
     400: InvalidError,
-    401: ForbiddenError,
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,

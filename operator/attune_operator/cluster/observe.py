@@ -9,9 +9,9 @@ from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.cluster.client import Kube, pages, path_to
 from attune_operator.errors import NotFoundError
-from attune_operator.finetunejob.snapshot import JobView, PodView
+from attune_operator.finetunejob.snapshot import JobView, PodView, Warned
 from attune_operator.finetunejob.views import job_view, pod_view
-from attune_operator.naming import API_VERSION, JOB_NAME_LABEL
+from attune_operator.naming import API_VERSION, JOB_NAME_LABEL, RUN_LABEL
 from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
@@ -44,26 +44,26 @@ async def namespace_labels(client: Kube, runtime: TuningRuntime | None, namespac
 async def job_and_pods(
     client: Kube, run: FineTuneJob, attempt: Attempt | None
 ) -> tuple[JobView | None, tuple[PodView, ...]]:
-    """The Job of an attempt and its pods, by index; (None, ()) where it is not there, or somebody else's."""
+    """The Job of an attempt and its pods, by index; None for a Job that is not there, or somebody else's."""
     if attempt is None:
         return None, ()
-    namespace = run.metadata.namespace
-    selector = f"{JOB_NAME_LABEL}={attempt.job_name}"
-    found, pods = await asyncio.gather(
-        _job(client, namespace, attempt.job_name),
-        client.get(path_to("v1", "pods", namespace, labelSelector=selector)),
-    )
-    if found is None or not is_ours(found, run.metadata.uid):
-        return None, ()
-    views = sorted((pod_view(p) for p in pods["items"]), key=lambda p: p.index)
-    return job_view(found), tuple(views)
+    namespace, uid = run.metadata.namespace, run.metadata.uid
+    # First the Job, then its pods: pods older than the Job's end would look like pods without an Outcome.
+    found = await _job(client, namespace, attempt.job_name)
+    job = found if found is not None and is_ours(found, uid) else None
+    selector = f"{JOB_NAME_LABEL}={attempt.job_name},{RUN_LABEL}={uid}"
+    listed = (await client.get(path_to("v1", "pods", namespace, labelSelector=selector)))["items"]
+    # A label is anybody's to set; an owner reference with the Job's UID is what counts while there is a Job.
+    mine = [p for p in listed if job is None or is_ours(p, job["metadata"]["uid"])]
+    views = sorted((pod_view(p) for p in mine), key=lambda p: p.index)
+    return (job_view(job) if job else None), tuple(views)
 
 
-async def warnings(client: Kube, namespace: str, names: tuple[str, ...], since: datetime) -> tuple[str, ...]:
-    """Messages of warning Events about these objects since a moment, newest first."""
+async def warnings(client: Kube, namespace: str, names: tuple[str, ...], since: datetime) -> tuple[Warned, ...]:
+    """Warning Events about these objects since a moment, newest first."""
     found = await asyncio.gather(*(_events(client, namespace, name) for name in names))
     events = [e for group in found for e in group if _when(e) >= since]
-    return tuple(e.get("message", "") for e in sorted(events, key=_when, reverse=True))
+    return tuple(Warned(e.get("reason", ""), e.get("message", "")) for e in sorted(events, key=_when, reverse=True))
 
 
 async def all_keys(client: Kube) -> AsyncIterator[tuple[Key, JSON]]:

@@ -9,10 +9,15 @@ from attune_contract.progress import Progress
 from attune_contract.runconfig import PROGRESS_PORT
 
 TIMEOUT_SECONDS = 2
+MAX_BYTES = 65536
+LONGEST_WAIT_SECONDS = 300.0
 
 
 class ProgressPoller:
-    """Remembers when each run was last asked; that memory is only politeness and may be lost.
+    """Remembers when each run may be asked next; that memory is only politeness and may be lost.
+
+    What a pod answers is not trusted: no redirects, a bounded body, bounded figures (`Progress`), a short wait. A pod
+    that does not answer is asked less and less often.
 
     Args:
         session: the HTTP session.
@@ -24,24 +29,31 @@ class ProgressPoller:
         self._session = session
         self._every = every
         self._clock = clock
-        self._asked: dict[str, float] = {}
+        self._next: dict[str, tuple[float, float]] = {}
 
     async def poll(self, run_id: str, address: str) -> Progress | None:
         """The progress of the pod at this address; None where it is too early to ask again, or it did not answer."""
         now = self._clock()
-        if not address or now - self._asked.get(run_id, -self._every) < self._every:
+        due, wait = self._next.get(run_id, (now, self._every))
+        if not address or now < due:
             return None
-        self._asked[run_id] = now
-        host = f"[{address}]" if ":" in address else address
+        self._next[run_id] = (now + wait, min(LONGEST_WAIT_SECONDS, 2 * wait))
+        sample = await self._ask(f"[{address}]" if ":" in address else address)
+        # Pod addresses are reused: an answer counts only if it comes from this run.
+        if sample is None or sample.run_id != run_id:
+            return None
+        self._next[run_id] = (now + self._every, self._every)
+        return sample
+
+    async def _ask(self, host: str) -> Progress | None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        url = f"http://{host}:{PROGRESS_PORT}/progress"
         try:
-            async with self._session.get(f"http://{host}:{PROGRESS_PORT}/progress", timeout=timeout) as answer:
-                sample = Progress.model_validate_json(await answer.read())
+            async with self._session.get(url, timeout=timeout, allow_redirects=False) as answer:
+                return Progress.model_validate_json(await answer.content.read(MAX_BYTES))
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError):
             return None
-        # Pod addresses are reused: an answer counts only if it comes from this run.
-        return sample if sample.run_id == run_id else None
 
     def forget(self, run_id: str) -> None:
         """Drops what is remembered of a run that ended."""
-        self._asked.pop(run_id, None)
+        self._next.pop(run_id, None)

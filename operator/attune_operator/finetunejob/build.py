@@ -18,8 +18,9 @@ def build(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: 
 
     The Job comes last, so that its pods never run without their policy or look for a Service that is not there.
     """
-    first = attempt.stage is Stage.PREFLIGHT and attempt.number == 1
-    objects = [network_policy(run, settings)] if first else []
+    # Once with the run, and again with each training: whoever may edit the namespace may have deleted it.
+    guarded = attempt.stage is Stage.TRAIN or (attempt.stage is Stage.PREFLIGHT and attempt.number == 1)
+    objects = [network_policy(run, settings)] if guarded else []
     if shape(run, attempt.stage, settings).pods > 1:
         objects.append(service(run))
     return [*objects, job(run, runtime, attempt, settings)]
@@ -42,6 +43,10 @@ def job(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Se
             "parallelism": size.pods,
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
+            # A disrupted pod may be gone before anybody looks: this rule leaves its reason on the Job.
+            "podFailurePolicy": {
+                "rules": [{"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+            },
             "template": template(run, runtime, attempt, settings),
         },
     }
@@ -52,7 +57,7 @@ def service(run: FineTuneJob) -> JSON:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(run, naming.run_name(run.metadata.name, run.metadata.uid)),
+        "metadata": _metadata(run, naming.service_name(run.metadata.name, run.metadata.uid)),
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,

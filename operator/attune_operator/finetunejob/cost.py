@@ -42,5 +42,6 @@ def cost(
 
 def _seconds(attempt: Attempt, now: datetime) -> Decimal:
     start = datetime.fromisoformat(attempt.start_time)
-    end = datetime.fromisoformat(attempt.end_time) if attempt.end_time else now
+    # Whole minutes while it runs: a status that changed with every look would be written, and so looked at, for ever.
+    end = datetime.fromisoformat(attempt.end_time) if attempt.end_time else now.replace(second=0, microsecond=0)
     return Decimal(max(0, int((end - start).total_seconds())))

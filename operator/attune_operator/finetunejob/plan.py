@@ -14,15 +14,25 @@ from attune_operator.api.conditions import ConditionType, Reason
 from attune_operator.api.enums import Approval, AttemptState
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.support import unsupported
-from attune_operator.finetunejob.attempts import Settled, failures, is_final, next_start, settle
-from attune_operator.finetunejob.snapshot import Snapshot
+from attune_operator.finetunejob.attempts import (
+    Settled,
+    counted,
+    failures,
+    is_final,
+    settle,
+    suspended,
+    wait_before_next,
+)
+from attune_operator.finetunejob.snapshot import Snapshot, stamp
 from attune_operator.finetunejob.waiting import Hold, why_waiting
 
 STAGES = (Stage.PREFLIGHT, Stage.TRAIN, Stage.EVALUATE, Stage.PUBLISH)
 PROGRESS_SECONDS = 10.0
 PENDING_SECONDS = 5.0
 STALLED_SECONDS = 60.0
-KEPT_BLOCKED = 5
+KEPT_UNCOUNTED = 5
+SHOW_BLOCKED_SECONDS = 30.0
+"""What is missing is found missing again within seconds; until then the status keeps saying what it was."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +101,26 @@ def _bad_spec(seen: Snapshot) -> Hold | None:
 
 def _tend(seen: Snapshot, settled: Settled, attempt: Attempt) -> Plan:
     """An attempt is under way: see that its Job exists, and find out why it does not run if it does not."""
+    if seen.job is None and not seen.pods:
+        if hold := _not_yet(seen, attempt.stage):
+            return Plan(attempts=settled.attempts, hold=hold, again=STALLED_SECONDS)
+        return Plan(attempts=settled.attempts, start=attempt, again=PENDING_SECONDS)
     running = attempt.state is AttemptState.RUNNING
     return Plan(
         attempts=settled.attempts,
-        start=attempt if seen.job is None else None,
-        hold=None if running else why_waiting(seen.job, seen.pods, seen.warnings),
+        hold=why_waiting(seen.job, seen.pods, seen.warnings) or _still_blocked(seen, settled.attempts),
         again=PROGRESS_SECONDS if running else PENDING_SECONDS,
     )
+
+
+def _still_blocked(seen: Snapshot, attempts: tuple[Attempt, ...]) -> Hold | None:
+    """While an attempt looks again for what was missing, the run still is what it was: blocked."""
+    if len(attempts) < 2:  # noqa: PLR2004 - the attempt and the one before
+        return None
+    before, attempt = attempts[-2:]
+    age = (seen.now - datetime.fromisoformat(attempt.start_time)).total_seconds()
+    fresh = before.stage is attempt.stage and age < SHOW_BLOCKED_SECONDS
+    return _backoff(before) if fresh and before.state is AttemptState.BLOCKED else None
 
 
 def _suspend(settled: Settled, attempt: Attempt, now: datetime) -> Plan:
@@ -107,7 +130,7 @@ def _suspend(settled: Settled, attempt: Attempt, now: datetime) -> Plan:
             "state": AttemptState.STOPPED,
             "reason": Reason.SUSPENDED,
             "message": message,
-            "end_time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "end_time": stamp(now),
         }
     )
     return Plan(attempts=(*settled.attempts[:-1], stopped), stop=stopped, hold=_suspended())
@@ -120,6 +143,10 @@ def _suspended() -> Hold:
 def _next(seen: Snapshot, settled: Settled) -> Plan:
     """No attempt is under way: end, wait, or start the next."""
     done = Plan(attempts=settled.attempts, outcome=settled.outcome)
+    if suspended(settled.last) and (seen.job or seen.pods):
+        # Recorded, but not gone yet: its pods have their grace period, and the operator may have died before it asked.
+        asked = seen.job is None or seen.job.deleting
+        return replace(done, stop=None if asked else settled.last, hold=_suspended(), again=PENDING_SECONDS)
     stage = _stage(settled.attempts)
     if stage is None:
         return replace(done, end=End(True, Reason.SUCCEEDED, _success(seen, settled)))
@@ -129,18 +156,25 @@ def _next(seen: Snapshot, settled: Settled) -> Plan:
     if hold := _not_yet(seen, stage):
         return replace(done, hold=hold, again=STALLED_SECONDS if hold.stalled else None)
     if last is not None and last.state is not AttemptState.SUCCEEDED:
-        wait = (next_start(settled.attempts) - seen.now).total_seconds()
+        wait = wait_before_next(settled.attempts, seen.now).total_seconds()
         if wait > 0:
             return replace(done, hold=_backoff(last), again=wait)
     started = _new_attempt(seen, settled.attempts, stage)
-    # The next look is at the Job's own events; this one is for a watch that misses them.
-    return replace(done, attempts=(*_trimmed(settled.attempts), started), start=started, again=PENDING_SECONDS)
+    blocked = last is not None and last.state is AttemptState.BLOCKED
+    return replace(
+        done,
+        attempts=(*_trimmed(settled.attempts), started),
+        start=started,
+        stop=last if blocked else None,  # one dead pod a minute for a Secret that is missing for days would be many
+        hold=_backoff(last) if last is not None and blocked else None,
+        again=PENDING_SECONDS,  # the next look is at the Job's own events; this one is for a watch that misses them
+    )
 
 
 def _trimmed(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    """The record without all but the newest blocked attempts: a Secret that is missing for days must not fill etcd."""
-    blocked = [a for a in attempts if a.state is AttemptState.BLOCKED]
-    dropped = {(a.stage, a.number) for a in blocked[:-KEPT_BLOCKED]}
+    """The record without all but the newest attempts that count for nothing: days of waiting must not fill etcd."""
+    spare = [a for a in attempts if a.state is not AttemptState.SUCCEEDED and not counted(a)]
+    dropped = {(a.stage, a.number) for a in spare[:-KEPT_UNCOUNTED]}
     return tuple(a for a in attempts if (a.stage, a.number) not in dropped)
 
 
@@ -212,7 +246,7 @@ def _new_attempt(seen: Snapshot, attempts: tuple[Attempt, ...], stage: Stage) ->
         number=number,
         job_name=naming.job_name(meta.name, meta.uid, stage, number),
         state=AttemptState.PENDING,
-        start_time=seen.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        start_time=stamp(seen.now),
     )
 
 

@@ -114,7 +114,7 @@ def _environment(run: FineTuneJob, attempt: Attempt, size: Shape) -> list[JSON]:
     ]
     if size.pods > 1:
         # Where the gang meets: its first pod, by the name that the run's headless Service gives it.
-        service = naming.run_name(run.metadata.name, run.metadata.uid)
+        service = naming.service_name(run.metadata.name, run.metadata.uid)
         env.append({"name": "MASTER_ADDR", "value": f"{attempt.job_name}-0.{service}"})
     return env
 
@@ -174,7 +174,7 @@ def _placement(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size:
     if spec.service_account_name:
         placement["serviceAccountName"] = spec.service_account_name
     if size.pods > 1:
-        placement["subdomain"] = naming.run_name(run.metadata.name, run.metadata.uid)
+        placement["subdomain"] = naming.service_name(run.metadata.name, run.metadata.uid)
         placement["affinity"] = _affinity(runtime, labels(run, attempt))
     return placement
 

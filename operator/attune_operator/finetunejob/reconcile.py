@@ -7,17 +7,18 @@ from typing import Any
 
 from attune_contract.progress import Progress
 from attune_operator.api.conditions import Reason
-from attune_operator.api.finetunejob import FineTuneJob, FineTuneJobStatus
+from attune_operator.api.finetunejob import Attempt, FineTuneJob, FineTuneJobStatus
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.cluster import apply, observe
 from attune_operator.cluster.client import Kube
 from attune_operator.cluster.progress import ProgressPoller
-from attune_operator.finetunejob.attempts import OPEN
+from attune_operator.errors import AttuneError
+from attune_operator.finetunejob.attempts import OPEN, suspended
 from attune_operator.finetunejob.build import build
 from attune_operator.finetunejob.plan import Plan, is_terminal, plan
-from attune_operator.finetunejob.snapshot import PodView, Snapshot
-from attune_operator.finetunejob.stories import stories
-from attune_operator.finetunejob.summarize import stamp, summarize
+from attune_operator.finetunejob.snapshot import PodView, Snapshot, Warned, stamp
+from attune_operator.finetunejob.stories import Story, stories
+from attune_operator.finetunejob.summarize import summarize
 from attune_operator.finetunejob.waiting import Hold
 from attune_operator.metrics import Metrics
 from attune_operator.settings import Settings
@@ -25,6 +26,8 @@ from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
 log = logging.getLogger("attune")
+WARNINGS_AGE = timedelta(minutes=2)
+"""Older warnings are about something that has passed: what lasts is warned of again."""
 CREATED_BEFORE_WARNINGS = timedelta(seconds=4)
 """A pod that starts normally has warnings of passing things; only one that still waits after this is asked for them."""
 
@@ -52,9 +55,11 @@ class Reconciler:
             self.metrics.forget(key)
             return None
         seen = await self._observe(stored)
+        if unreadable := [p for p in seen.spec_problems if p.path.startswith("status")]:
+            # Never write over a record that could not be read: somebody must look at it first.
+            raise AttuneError(f"the status cannot be read: {unreadable}")
         if is_terminal(seen.run):
-            self.metrics.record(key, seen.run.status)
-            self.poller.forget(seen.run.metadata.uid)
+            await self._rest(key, stored, seen.run)
             return None
         decision = plan(seen)
         recorded = decision.start is None or decision.start in seen.run.status.attempts
@@ -65,11 +70,22 @@ class Reconciler:
             stored, status = await self._write(stored, status, summarize(seen, decision, self.settings))
         # The pods of the next stage are told what the one that just ended left: that is in the new status.
         run = seen.run.model_copy(update={"status": status})
-        decision = await self._apply(run, seen.runtime, decision)
+        decision, created = await self._apply(run, seen.runtime, decision)
         stored, status = await self._write(stored, status, summarize(seen, decision, self.settings))
-        await self._tell(stored, seen.run.status, status, seen.now)
+        told = stories(seen.run.status, status, decision.start if created else None)
+        await self._tell(stored, told, seen.now)
         self.metrics.record(key, status)
         return decision.again
+
+    async def _rest(self, key: Key, stored: JSON, run: FineTuneJob) -> None:
+        """A run that is over: nothing is done but to say that the newest generation of its spec was seen (kstatus)."""
+        generation, status = run.metadata.generation, run.status
+        if status.observed_generation != generation:
+            seen = tuple(c.model_copy(update={"observed_generation": generation}) for c in status.conditions)
+            update = {"observed_generation": generation, "conditions": seen}
+            await self._write(stored, status, status.model_copy(update=update))
+        self.metrics.record(key, status)
+        self.poller.forget(run.metadata.uid)
 
     async def _observe(self, stored: JSON) -> Snapshot:
         now = datetime.now(UTC)
@@ -78,13 +94,12 @@ class Reconciler:
             return Snapshot(run=run, now=now, spec_problems=tuple(problems))
         found = await observe.runtime(self.client, run.spec.runtime)
         runtime, runtime_problems = TuningRuntime.parse(found) if found else (None, ())
-        attempts = run.status.attempts
-        attempt = attempts[-1] if attempts and attempts[-1].state in OPEN else None
-        job, pods = await observe.job_and_pods(self.client, run, attempt)
-        warnings: tuple[str, ...] = ()
+        job, pods = await observe.job_and_pods(self.client, run, _watched(run))
+        warnings: tuple[Warned, ...] = ()
         if job is not None and now - job.created > CREATED_BEFORE_WARNINGS and not _running(pods):
             names = (job.name, *(p.name for p in pods))
-            warnings = await observe.warnings(self.client, run.metadata.namespace, names, job.created)
+            since = max(job.created, now - WARNINGS_AGE)
+            warnings = await observe.warnings(self.client, run.metadata.namespace, names, since)
         return Snapshot(
             run=run,
             now=now,
@@ -101,21 +116,26 @@ class Reconciler:
         leader = next((p for p in pods if p.index == 0 and p.phase == "Running"), None)
         return await self.poller.poll(run.metadata.uid, leader.ip) if leader else None
 
-    async def _apply(self, run: FineTuneJob, runtime: TuningRuntime | None, decision: Plan) -> Plan:
-        """Makes what the plan asks for; what the API server refuses becomes a hold that the status shows."""
+    async def _apply(self, run: FineTuneJob, runtime: TuningRuntime | None, decision: Plan) -> tuple[Plan, bool]:
+        """Makes what the plan asks for; what the API server refuses becomes a hold that the status shows.
+
+        Returns:
+            The plan, and whether the Job of `decision.start` was created now.
+        """
         namespace, uid = run.metadata.namespace, run.metadata.uid
         if decision.stop is not None:
             await apply.delete_job(self.client, namespace, decision.stop.job_name, uid)
         if decision.start is None or runtime is None:
-            return decision
+            return decision, False
+        created = False
         try:
             for wanted in build(run, runtime, decision.start, self.settings):
-                await apply.create(self.client, wanted, uid)
+                created = await apply.create(self.client, wanted, uid)
         except apply.TakenError as error:
-            return decision.held(Hold(Reason.JOB_CONFLICT, str(error)))
+            return decision.held(Hold(Reason.JOB_CONFLICT, str(error))), False
         except apply.RejectedError as error:
-            return decision.held(Hold(Reason.JOB_REJECTED, str(error)))
-        return decision
+            return decision.held(Hold(Reason.JOB_REJECTED, str(error))), False
+        return decision, created
 
     async def _write(
         self, stored: JSON, old: FineTuneJobStatus, new: FineTuneJobStatus
@@ -125,10 +145,16 @@ class Reconciler:
             return stored, old
         return await apply.write_status(self.client, stored, new.dump()), new
 
-    async def _tell(self, stored: JSON, old: FineTuneJobStatus, new: FineTuneJobStatus, now: datetime) -> None:
-        for story in stories(old, new):
+    async def _tell(self, stored: JSON, told: list[Story], now: datetime) -> None:
+        for story in told:
             log.info("%s/%s: %s: %s", stored["metadata"]["namespace"], stored["metadata"]["name"], *story[1:])
             await apply.record_event(self.client, stored, **story._asdict(), now=stamp(now))
+
+
+def _watched(run: FineTuneJob) -> Attempt | None:
+    """The attempt whose Job matters: one that has not ended, or one that was suspended and may not be gone yet."""
+    last = run.status.attempts[-1] if run.status.attempts else None
+    return last if last and (last.state in OPEN or suspended(last)) else None
 
 
 def _running(pods: tuple[PodView, ...]) -> bool:

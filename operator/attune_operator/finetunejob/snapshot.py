@@ -13,6 +13,11 @@ from attune_operator.api.tuningruntime import TuningRuntime
 JSON = dict[str, Any]
 
 
+def stamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with whole seconds, as the Kubernetes API writes times."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 class JobState(StrEnum):
     """How far a `batch/v1` Job is."""
 
@@ -35,6 +40,8 @@ class JobView:
     state: JobState
     deleting: bool
     created: datetime
+    disrupted: str = ""
+    """Message of the Job where it failed because the cluster ended one of its pods."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,14 @@ class PodView:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """A recent warning Event about the Job or its pods."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One run as seen at `now`."""
 
@@ -82,7 +97,7 @@ class Snapshot:
     """The Job of the open attempt, if it is there and ours."""
     pods: tuple[PodView, ...] = ()
     """The pods of that Job, by index."""
-    warnings: tuple[str, ...] = ()
-    """Messages of recent warning Events of that Job or its pods, newest first; read while they do not run."""
+    warnings: tuple[Warned, ...] = ()
+    """Recent warning Events of that Job or its pods, newest first; read while they do not run."""
     progress: Progress | None = None
     """A fresh answer of the running pod; None where it was not asked or did not answer."""

@@ -19,9 +19,18 @@ class Story(NamedTuple):
     message: str
 
 
-def stories(old: FineTuneJobStatus, new: FineTuneJobStatus) -> list[Story]:
-    """What happened between two statuses, oldest first. Told only after the new one is stored and applied."""
-    told = [s for a in new.attempts if (s := _attempt(_before(old, a), a, new))]
+def stories(old: FineTuneJobStatus, new: FineTuneJobStatus, created: Attempt | None = None) -> list[Story]:
+    """What happened between two statuses, oldest first. Told only after the new one is stored and applied.
+
+    Args:
+        old: the status as it was read.
+        new: the status as it is stored now.
+        created: the attempt whose Job was created in between.
+    """
+    told = [s for a in new.attempts if (s := _ended(_before(old, a), a, new))]
+    if created is not None and not _repeats(created, new):
+        message = f"Created Job {created.job_name} (attempt {created.number})."
+        told.append(Story("Normal", f"{created.stage}Started", message))
     stalled, was = _condition(new, ConditionType.STALLED), _condition(old, ConditionType.STALLED)
     over = _condition(new, ConditionType.FINISHED)
     is_stalled = stalled is not None and stalled.status == "True" and over is not None and over.status != "True"
@@ -34,17 +43,23 @@ def stories(old: FineTuneJobStatus, new: FineTuneJobStatus) -> list[Story]:
     return told
 
 
+def _repeats(attempt: Attempt, new: FineTuneJobStatus) -> bool:
+    """Whether an attempt only looks again for what an earlier one found missing: told once is enough."""
+    earlier = [a for a in new.attempts if a.stage is attempt.stage and a.number < attempt.number]
+    return bool(earlier) and earlier[-1].state is AttemptState.BLOCKED
+
+
 def _before(old: FineTuneJobStatus, attempt: Attempt) -> Attempt | None:
     return next((a for a in old.attempts if (a.stage, a.number) == (attempt.stage, attempt.number)), None)
 
 
-def _attempt(before: Attempt | None, after: Attempt, new: FineTuneJobStatus) -> Story | None:
-    if before is None and after.state is AttemptState.PENDING:
-        return Story("Normal", f"{after.stage}Started", f"Created Job {after.job_name} (attempt {after.number}).")
-    if after.state in OPEN or (before is not None and before.state is after.state):
+def _ended(before: Attempt | None, after: Attempt, new: FineTuneJobStatus) -> Story | None:
+    if before is None or after.state in OPEN or before.state is after.state:
         return None
     if after.state is AttemptState.SUCCEEDED:
         return Story("Normal", f"{after.stage}Done", _done(after, new))
+    if after.state is AttemptState.BLOCKED:
+        return None  # the condition Stalled tells it
     kind = "Normal" if after.state is AttemptState.STOPPED else "Warning"
     return Story(kind, f"{after.stage}{after.state}", f"Attempt {after.number}: {after.reason}: {after.message}")
 

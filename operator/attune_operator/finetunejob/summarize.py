@@ -1,7 +1,5 @@
 """The status of a run, whole, from the snapshot and the plan. Pure; the same input gives the same bytes."""
 
-from datetime import datetime
-
 from attune_contract.enums import Stage, Verdict
 from attune_contract.outcome import Artifact, Outcome
 from attune_operator.api.conditions import Reason
@@ -18,7 +16,7 @@ from attune_operator.finetunejob.conditions import conditions
 from attune_operator.finetunejob.cost import cost
 from attune_operator.finetunejob.gate import judge
 from attune_operator.finetunejob.plan import Plan
-from attune_operator.finetunejob.snapshot import Snapshot
+from attune_operator.finetunejob.snapshot import Snapshot, stamp
 from attune_operator.settings import Settings
 
 _PHASE_OF_STAGE = {
@@ -68,11 +66,6 @@ def summarize(seen: Snapshot, plan: Plan, settings: Settings) -> FineTuneJobStat
     )
 
 
-def stamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with whole seconds, as the Kubernetes API writes times."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _phase(plan: Plan) -> Phase:
     if plan.end is not None:
         return Phase.SUCCEEDED if plan.end.succeeded else Phase.FAILED
@@ -93,7 +86,7 @@ def _message(plan: Plan, progress: ProgressStatus | None) -> str:
         return f"{last.stage}: Job {last.job_name} is starting."
     if last.stage is Stage.TRAIN and progress is not None and progress.total_steps:
         return f"step {progress.step} of {progress.total_steps}{_left(progress)}"
-    if last.stage is Stage.EVALUATE and progress is not None and progress.percent:
+    if last.stage is Stage.EVALUATE and progress is not None and progress.eta_seconds is not None:
         return f"Evaluate: {progress.percent} % done{_left(progress)}"
     return f"{last.stage}: Job {last.job_name} is running."
 
@@ -132,7 +125,7 @@ def _progress(seen: Snapshot, plan: Plan) -> ProgressStatus | None:
         return old
     if sample.stage is Stage.EVALUATE and old is not None:
         eta = int(sample.eta_seconds) if sample.eta_seconds is not None else None
-        return old.model_copy(update={"percent": sample.percent, "eta_seconds": eta, "updated_at": sample.updated_at})
+        return old.model_copy(update={"percent": sample.percent, "eta_seconds": eta, "updated_at": stamp(seen.now)})
     if sample.stage is not Stage.TRAIN:
         return old
     return ProgressStatus(
@@ -144,7 +137,7 @@ def _progress(seen: Snapshot, plan: Plan) -> ProgressStatus | None:
         learning_rate=sample.learning_rate,
         tokens_per_second=sample.tokens_per_second,
         eta_seconds=int(sample.eta_seconds) if sample.eta_seconds is not None else None,
-        updated_at=sample.updated_at,
+        updated_at=stamp(seen.now),
     )
 
 

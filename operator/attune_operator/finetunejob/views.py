@@ -21,12 +21,14 @@ def job_view(raw: JSON) -> JobView:
     else:
         state = JobState.SUSPENDED if raw["spec"].get("suspend") else JobState.ACTIVE
     meta = raw["metadata"]
+    failed: JSON = next((c for c in raw.get("status", {}).get("conditions", []) if c["type"] == "Failed"), {})
     return JobView(
         name=meta["name"],
         uid=meta["uid"],
         state=state,
         deleting="deletionTimestamp" in meta,
         created=datetime.fromisoformat(meta["creationTimestamp"]),
+        disrupted=failed.get("message", "") if failed.get("reason") == "PodFailurePolicy" else "",
     )
 
 

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 from attune_operator.api.conditions import Reason
-from attune_operator.finetunejob.snapshot import JobState, JobView, PodView
+from attune_operator.finetunejob.snapshot import JobState, JobView, PodView, Warned
 
 IMAGE_REASONS = frozenset(
     {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 )
 """The kubelet's reasons for an image that it cannot get."""
+
+
+TOLD_BY_THE_POD = frozenset({"FailedScheduling"})
+"""Events that repeat what a condition of the pod says better, and that outlive their cause."""
 
 
 @dataclass(frozen=True)
@@ -20,20 +24,22 @@ class Hold:
     stalled: bool = True
 
 
-def why_waiting(job: JobView | None, pods: tuple[PodView, ...], warnings: tuple[str, ...]) -> Hold | None:
-    """What keeps the pods of a Job from running, or None where nothing is known to.
+def why_waiting(job: JobView | None, pods: tuple[PodView, ...], warnings: tuple[Warned, ...]) -> Hold | None:
+    """What keeps pods of a Job from running, or None where nothing is known to.
 
     Args:
         job: the Job.
         pods: its pods, as far as they exist.
-        warnings: messages of recent warning Events about the Job and its pods, newest first.
+        warnings: recent warning Events about the Job and its pods, newest first.
     """
     if job is not None and job.state is JobState.SUSPENDED:
         return Hold(Reason.WAITING, f"Job {job.name} is suspended by its queue until quota is free.", stalled=False)
-    for pod in pods:
+    pending = tuple(pod for pod in pods if pod.phase == "Pending")
+    for pod in pending:
         if hold := _pod(pod):
             return hold
-    return _warning(warnings[0]) if warnings and all(p.phase == "Pending" for p in pods) else None
+    telling = [w for w in warnings if w.reason not in TOLD_BY_THE_POD]
+    return _warning(telling[0]) if telling and (pending or not pods) else None
 
 
 def _pod(pod: PodView) -> Hold | None:
@@ -48,7 +54,8 @@ def _pod(pod: PodView) -> Hold | None:
     return None
 
 
-def _warning(message: str) -> Hold:
-    if "serviceaccount" in message and "not found" in message:
-        return Hold(Reason.SERVICE_ACCOUNT_NOT_FOUND, message)
-    return Hold(Reason.PODS_REJECTED, message)
+def _warning(warned: Warned) -> Hold:
+    if "serviceaccount" in warned.message and "not found" in warned.message:
+        return Hold(Reason.SERVICE_ACCOUNT_NOT_FOUND, warned.message)
+    # The Job controller cannot make pods: quota or admission. All else (a mount, a sandbox) mostly passes by itself.
+    return Hold(Reason.PODS_REJECTED, warned.message, stalled=warned.reason == "FailedCreate")

@@ -5,7 +5,7 @@ import pytest
 from attune_contract.enums import OutcomeState, Stage
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
-from attune_operator.finetunejob.attempts import failures, is_final, next_start, settle
+from attune_operator.finetunejob.attempts import failures, is_final, settle, wait_before_next
 from attune_operator.finetunejob.snapshot import JobState, JobView, PodView
 from factories import NOW, attempt, job, outcome, pod, run, seen
 
@@ -68,7 +68,7 @@ def test_the_pod_that_says_why_is_believed_before_those_that_were_told_to_stop()
         pod(
             index=1,
             exit_code=12,
-            termination_message=outcome(OutcomeState.FAILED, reason="OutOfMemory", message="GPU 1"),
+            termination_message=outcome(OutcomeState.FAILED, Stage.TRAIN, reason="OutOfMemory", message="GPU 1"),
         ),
     )
     settled = settle(seen(run=run(attempts=(RUNNING,)), job=FAILED, pods=pods))
@@ -87,10 +87,43 @@ def test_a_running_job_that_somebody_deleted_is_lost() -> None:
 
 
 def test_an_attempt_ends_when_its_pods_did_even_if_the_operator_looks_later() -> None:
-    ended = pod(exit_code=0, termination_message=outcome(), finished_at="2026-01-02T02:00:00Z")
+    said = outcome(stage=Stage.TRAIN)
+    ended = pod(exit_code=0, termination_message=said, finished_at="2026-01-02T02:00:00Z")
     last = settle(seen(run=run(attempts=(RUNNING,)), job=job(JobState.COMPLETE), pods=(ended,))).last
     assert last is not None
     assert last.end_time == "2026-01-02T02:00:00Z"
+
+
+def test_a_node_whose_clock_is_ahead_does_not_stretch_the_wait() -> None:
+    ahead = attempt(Stage.TRAIN, S.FAILED, ended_ago=-3600, reason="PodFailed")
+    assert wait_before_next((ahead,), NOW) == timedelta(seconds=10)
+
+
+def test_a_preempted_pod_explains_the_failure_of_its_peers() -> None:
+    peer = outcome(OutcomeState.FAILED, Stage.TRAIN, reason="UnexpectedError", message="NCCL: connection closed")
+    pods = (pod(index=0, exit_code=1, termination_message=peer), pod(index=1, exit_code=143, disrupted="preempted"))
+    last = settle(seen(run=run(attempts=(RUNNING,)), job=FAILED, pods=pods)).last
+    assert last is not None
+    assert last.reason == Reason.POD_DISRUPTED
+
+
+def test_a_disrupted_pod_that_is_gone_left_its_reason_on_the_job() -> None:
+    last = settle(seen(run=run(attempts=(RUNNING,)), job=job(JobState.FAILED, disrupted="node drained"))).last
+    assert last is not None
+    assert last.reason == Reason.POD_DISRUPTED
+    assert "node drained" in last.message
+
+
+def test_an_outcome_of_another_attempt_is_not_believed() -> None:
+    forged = outcome(OutcomeState.SUCCEEDED, Stage.PREFLIGHT)
+    complete = job(JobState.COMPLETE)
+    last = settle(seen(run=run(attempts=(RUNNING,)), job=complete, pods=(pod(termination_message=forged),))).last
+    assert last is not None
+    assert (last.state, last.reason) == (S.FAILED, Reason.OUTCOME_LOST)
+
+
+def test_a_deleted_job_is_not_lost_before_its_pods_are_gone() -> None:
+    assert settle(seen(run=run(attempts=(RUNNING,)), pods=(pod(),))).open is not None
 
 
 def test_a_closed_record_is_never_reopened() -> None:
@@ -141,5 +174,6 @@ def test_disruptions_and_waiting_do_not_count_as_failures() -> None:
     ],
 )
 def test_the_next_attempt_waits_longer_after_each_failure_in_a_row(states: list[AttemptState], seconds: int) -> None:
-    record = tuple(attempt(Stage.TRAIN, state, n) for n, state in enumerate(states, 1))
-    assert next_start(record) - NOW == timedelta(seconds=seconds)
+    reasons = {S.STOPPED: "Suspended"}
+    record = tuple(attempt(Stage.TRAIN, s, n, reason=reasons.get(s, "PodFailed")) for n, s in enumerate(states, 1))
+    assert wait_before_next(record, NOW) == timedelta(seconds=seconds)

@@ -40,8 +40,8 @@ def container(*args: Any, **kwargs: Any) -> dict[str, Any]:
     [
         (Stage.PREFLIGHT, 1, 1, ["NetworkPolicy", "Job"]),
         (Stage.PREFLIGHT, 2, 1, ["Job"]),
-        (Stage.TRAIN, 1, 1, ["Job"]),
-        (Stage.TRAIN, 2, 4, ["Service", "Job"]),
+        (Stage.TRAIN, 1, 1, ["NetworkPolicy", "Job"]),
+        (Stage.TRAIN, 2, 4, ["NetworkPolicy", "Service", "Job"]),
         (Stage.EVALUATE, 1, 4, ["Job"]),
     ],
 )
@@ -117,7 +117,7 @@ def test_the_command_is_the_stage_and_nothing_else(stage: Stage) -> None:
 
 
 def test_a_gang_finds_its_master_through_the_runs_service() -> None:
-    service, made = objects(of=run(resources={"nodes": 2}))
+    _, service, made = objects(of=run(resources={"nodes": 2}))
     spec = made["spec"]["template"]["spec"]
     assert spec["subdomain"] == service["metadata"]["name"]
     master = f"{made['metadata']['name']}-0.{service['metadata']['name']}"
@@ -188,9 +188,11 @@ def test_the_policy_lets_in_only_the_run_itself_the_operator_and_prometheus() ->
     assert watchers["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "attune-system"}
 
 
-@pytest.mark.parametrize("name", ["a", "a" * 63, "dotted.name-" + "x" * 50, "ends-with-dash-at-the-cut-xxxxx-yyyy"])
+@pytest.mark.parametrize("name", ["a", "a" * 63, "3b-" + "x" * 50, "ends-with-dash-at-the-cut-xxxxx-yyyy"])
 def test_names_of_children_fit_into_a_hostname_and_tell_runs_apart(name: str) -> None:
     job = naming.job_name(name, UID, "Preflight", 12345)
     assert len(f"{job}-1023") <= 63
+    assert len(naming.service_name(name, UID)) <= 63
+    assert naming.service_name(name, UID)[0].isalpha(), "a Service may not begin with a digit"
     assert "." not in job
     assert job != naming.job_name(name, "ffff0000-0000", "Preflight", 12345)

@@ -6,8 +6,8 @@ from attune_contract.enums import OutcomeState, Stage
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.problems import FieldProblem
-from attune_operator.finetunejob.plan import KEPT_BLOCKED, plan
-from attune_operator.finetunejob.snapshot import JobState
+from attune_operator.finetunejob.plan import KEPT_UNCOUNTED, plan
+from attune_operator.finetunejob.snapshot import JobState, Warned
 from factories import NAMESPACE, attempt, job, outcome, pod, run, runtime, seen
 
 S = AttemptState
@@ -189,7 +189,7 @@ def test_a_long_wait_does_not_fill_the_record_and_numbers_go_on() -> None:
     decision = plan(seen(run=run(attempts=record)))
     assert decision.start is not None
     assert decision.start.number == 50
-    assert len(decision.attempts) == KEPT_BLOCKED + 1
+    assert len(decision.attempts) == KEPT_UNCOUNTED + 1
 
 
 @pytest.mark.parametrize(
@@ -210,13 +210,63 @@ def test_a_pod_that_does_not_start_says_why(pod_fields: dict[str, str], reason: 
     assert next(iter(pod_fields.values())).split()[0] in decision.hold.message
 
 
+@pytest.mark.parametrize(
+    ("reason", "stalled"),
+    [("FailedScheduling", None), ("FailedMount", False), ("FailedCreate", True)],
+    ids=["the pod itself says it better", "mostly passes", "no pod can be made"],
+)
+def test_warnings_stall_a_run_only_where_a_person_must_act(reason: str, stalled: bool | None) -> None:
+    waiting = run(attempts=(attempt(Stage.TRAIN, S.PENDING),))
+    pods = () if reason == "FailedCreate" else (pod(phase="Pending"),)
+    decision = plan(seen(run=waiting, job=job(), pods=pods, warnings=(Warned(reason, "words"),)))
+    assert (decision.hold.stalled if decision.hold else None) is stalled
+
+
+def test_a_gang_of_which_one_pod_finds_no_node_is_not_running() -> None:
+    half = (pod(index=0), pod(index=1, phase="Pending", unschedulable="0/2 nodes are available"))
+    decision = plan(seen(run=run(attempts=(attempt(Stage.TRAIN, S.RUNNING),)), job=job(), pods=half))
+    assert decision.hold is not None
+    assert decision.hold.reason == Reason.UNSCHEDULABLE
+
+
+def test_a_suspended_attempt_whose_job_is_still_there_is_stopped_again() -> None:
+    stopped = attempt(Stage.TRAIN, S.STOPPED, reason="Suspended")
+    crashed = plan(seen(run=run(attempts=(*done(Stage.PREFLIGHT), stopped), suspend=True), job=job(), pods=(pod(),)))
+    assert crashed.stop == stopped
+    resumed = run(attempts=(*done(Stage.PREFLIGHT), stopped))
+    leaving = plan(seen(run=resumed, job=job(deleting=True), pods=(pod(),)))
+    assert (leaving.stop, leaving.start) == (None, None), "attempts never overlap"
+    gone = plan(seen(run=resumed))
+    assert gone.start is not None
+
+
+def test_a_recorded_attempt_gets_no_job_under_a_runtime_that_no_longer_allows_it() -> None:
+    decision = plan(seen(run=run(attempts=(attempt(Stage.TRAIN, S.PENDING),)), runtime=None))
+    assert decision.start is None
+    assert decision.hold is not None
+    assert decision.hold.reason == Reason.RUNTIME_NOT_FOUND
+
+
+def test_while_it_looks_again_a_blocked_run_stays_stalled_and_its_last_job_goes() -> None:
+    blocked = attempt(Stage.PREFLIGHT, S.BLOCKED, 1, LONG_AGO, reason="SecretNotFound", message="Secret x is missing.")
+    again = plan(seen(run=run(attempts=(blocked,))))
+    assert again.start is not None
+    assert again.stop == blocked
+    assert again.hold is not None
+    assert again.hold.stalled
+    looking = again.start.model_copy(update={"state": S.RUNNING})
+    decision = plan(seen(run=run(attempts=(blocked, looking)), job=job(), pods=(pod(),)))
+    assert decision.hold is not None
+    assert "Secret x is missing" in decision.hold.message
+
+
 def test_a_missing_service_account_is_named() -> None:
     warning = (
         'Error creating: pods "x" is forbidden: error looking up service account team-a/tuner: '
         'serviceaccount "tuner" not found'
     )
     waiting = run(attempts=(attempt(Stage.TRAIN, S.PENDING),))
-    decision = plan(seen(run=waiting, job=job(), warnings=(warning,)))
+    decision = plan(seen(run=waiting, job=job(), warnings=(Warned("FailedCreate", warning),)))
     assert decision.hold is not None
     assert decision.hold.reason is Reason.SERVICE_ACCOUNT_NOT_FOUND
     assert "team-a/tuner" in decision.hold.message

@@ -205,10 +205,11 @@ def test_events_tell_each_thing_once_and_in_order() -> None:
     message = outcome(message="861 rows are good.")
     moment = seen(run=before, job=job(JobState.COMPLETE), pods=(pod(termination_message=message),))
     after = status(moment)
-    assert [(s.kind, s.reason) for s in stories(before.status, after)] == [
+    assert [(s.kind, s.reason) for s in stories(before.status, after, after.attempts[-1])] == [
         ("Normal", "PreflightDone"),
         ("Normal", "TrainStarted"),
     ]
+    assert [s.reason for s in stories(before.status, after)] == ["PreflightDone"], "no Job was created"
     assert stories(after, after) == []
 
 

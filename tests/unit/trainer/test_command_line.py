@@ -1,6 +1,7 @@
 """The command line: what is read, what is said, and the exit code."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import trainer_factories as make
 from attune_contract.enums import OutcomeState, Stage
 from attune_contract.outcome import Outcome
+from attune_contract.runconfig import RunConfig
 from attune_trainer import __main__ as command
 from attune_trainer import outcomes, stop
 from attune_trainer.errors import (
@@ -91,6 +93,10 @@ def test_help_tells_of_every_stage(stage: str, capsys: pytest.CaptureFixture[str
     assert f"\n  {stage}" in capsys.readouterr().out
 
 
+def test_the_example_of_the_help_is_a_run_config() -> None:
+    assert RunConfig.model_validate_json(command.EXAMPLE).local
+
+
 def test_an_unknown_stage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         command.main(["tune"])
@@ -139,6 +145,15 @@ def test_an_unforeseen_fault_says_where(caplog: pytest.LogCaptureFixture) -> Non
 
     assert "KeyError at test_command_line.py:" in outcome.message
     assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "語", "😀"])
+def test_an_outcome_of_any_script_fits_a_termination_message(tmp_path: Path, letter: str) -> None:
+    outcome, _ = outcomes.of_error(SecretNotFoundError(letter * 100_000), {}, Stage.TRAIN)
+    outcomes.emit(outcome, {outcomes.PATH_VARIABLE: str(tmp_path / "outcome")}, sys.stdout)
+
+    assert (tmp_path / "outcome").stat().st_size <= 4096
+    assert Outcome.loads((tmp_path / "outcome").read_text()) is not None
 
 
 def test_several_missing_things_are_one_sentence_each() -> None:

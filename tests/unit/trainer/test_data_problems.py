@@ -198,6 +198,21 @@ def test_a_conversation_that_the_template_refuses_is_found_among_good_ones(data:
     assert "no system role" in found[0].message
 
 
+def test_no_message_is_longer_than_people_read(data: Path, encoder: Encoder) -> None:
+    giant = "x" * 1_000_000
+    lines = [
+        chat({"role": giant, "content": "a"}),
+        chat({**USER, giant: 1}, ANSWER),
+        chat(USER, {**ANSWER, "weight": giant}),
+        json.dumps({giant: 1}),
+    ]
+    (data / "train.jsonl").write_text("\n".join([data_of.chat(1), data_of.chat(2), data_of.chat(3), *lines]))
+    _, problems = data_of.check(data, encoder)
+
+    assert len(data_of.errors(problems)) >= 4
+    assert all(len(e.message) + len(e.field or "") < 500 for e in data_of.errors(problems))
+
+
 def test_accuracy_needs_a_closed_set(data: Path, encoder: Encoder) -> None:
     rows = [json.dumps({"prompt": f"p{i}", "completion": f"c{i}"}) for i in range(100)]
     (data / "train.jsonl").write_text("\n".join(rows), encoding="utf-8")

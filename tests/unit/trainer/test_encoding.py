@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from attune_trainer.data.canonical import Example, Turn
-from attune_trainer.data.encoding import IGNORED, Encoded, Encoder, TemplateError
+from attune_trainer.data.encoding import IGNORED, Encoded, EncodedRows, Encoder, TemplateError
 
 THINKING = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
@@ -124,6 +124,15 @@ def test_evaluation_asks_for_the_last_answer(encoder: Encoder, example: Example,
     assert encoder.tokenizer.decode(given) == prompt
     assert encoder.tokenizer.decode(expected) == answer
     assert encoder.prompt_and_answer(example, "red")[0] == given
+
+
+def test_many_rows_come_back_as_they_were(encoder: Encoder) -> None:
+    rows = [encoder.encode(talk("sky?", "blue", "grass?", "green")), encoder.encode(pair("The sky is", " blue"))]
+    packed = EncodedRows(rows)
+
+    assert [*packed] == rows
+    assert packed[-1] == rows[-1]
+    assert packed[:1] == rows[:1]
 
 
 @pytest.mark.slow

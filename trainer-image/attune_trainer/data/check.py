@@ -16,6 +16,8 @@ from attune_trainer.data.problems import Finding, ProblemLog
 
 _BATCH = 512
 _HEX_OF_64_BITS = 16
+_LOOKED_AT_CLOSELY = 100
+"""So many rows are encoded in any case: a template that cannot be trained on shows in the first ones."""
 
 
 @dataclass
@@ -147,8 +149,9 @@ class Reader:
         """What only the tokens show. Encoding tells more than counting, and costs more, so it is done where needed."""
         if self.encoder is None:
             return None
+        plain = len(self.kept) >= _LOOKED_AT_CLOSELY and example.turns[-1].weight
         several = sum(turn.weight for turn in example.turns) > 1
-        if tokens <= self.encoder.sequence_length and not several:
+        if tokens <= self.encoder.sequence_length and plain and not several:
             return None
         try:
             if self.encoder.encode(example).learns:

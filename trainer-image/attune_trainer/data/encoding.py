@@ -3,17 +3,19 @@
 Preflight counts with it, training and evaluation run on it, so that what was counted is what is trained on.
 """
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from attune_trainer.data.canonical import Example
+from attune_trainer.errors import InvalidDataError
 
 IGNORED = -100
 """Label of a token that has no part in the loss (torch's `ignore_index`)."""
 
 
-class TemplateError(Exception):
+class TemplateError(InvalidDataError):
     """The chat template does not take this conversation."""
 
 
@@ -28,6 +30,39 @@ class Encoded:
     def learns(self) -> bool:
         """Whether any token is left to learn."""
         return any(label != IGNORED for label in self.labels)
+
+
+class EncodedRows(Sequence[Encoded]):
+    """Many encoded rows in five bytes per token; as lists of numbers they would take sixty.
+
+    Args:
+        rows: read once.
+    """
+
+    def __init__(self, rows: Iterable[Encoded]) -> None:
+        self._ids, self._learnt, self._ends = array("i"), bytearray(), array("q", [0])
+        for row in rows:
+            self._ids.extend(row.input_ids)
+            self._learnt.extend(label != IGNORED for label in row.labels)
+            self._ends.append(len(self._ids))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Encoded: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Encoded]: ...
+    def __getitem__(self, index: int | slice) -> Encoded | Sequence[Encoded]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        place = index % len(self)
+        start, end = self._ends[place], self._ends[place + 1]
+        ids = list(self._ids[start:end])
+        learnt = self._learnt[start:end]
+        return Encoded(ids, [i if learn else IGNORED for i, learn in zip(ids, learnt, strict=True)])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from attune_contract.enums import DataFormat
 from attune_trainer.data.canonical import ASSISTANT, COMPLETION, PROMPT, Turn
 from attune_trainer.data.problems import Finding
-from attune_trainer.data.rows import Row, type_name
+from attune_trainer.data.rows import Row, shown, type_name
 
 Checked = tuple[Turn, ...] | list[Finding]
 """The turns of a good row, or everything that is wrong with it."""
@@ -53,7 +53,7 @@ def _check_prompt_completion(row: Row, columns: Mapping[str, str]) -> Checked:
 
 def _text_findings(row: Row, name: str, column: str) -> list[Finding]:
     if column not in row:
-        have = ", ".join(map(str, list(row)[:8])) or "nothing"
+        have = shown(", ".join(list(row)[:8])).strip("'\"") or "nothing"
         return [Finding("missing_column", f"there is no {column!r} (the row has: {have})", column)]
     value = row[column]
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -87,12 +87,12 @@ def _message_findings(message: Any, where: str) -> list[Finding]:
         if key not in message
     ]
     found += [
-        Finding("message_unrecognized_key", f"{key!r} is not one of role, content, weight", f"{where}.{key}")
+        Finding("message_unrecognized_key", f"{shown(key)} is not one of role, content, weight", f"{where}.{key[:60]}")
         for key in message
         if key not in _MESSAGE_KEYS
     ]
     if "role" in message and message["role"] not in ROLES:
-        text = f"the role {message['role']!r} is not one of {', '.join(ROLES)}"
+        text = f"the role {shown(message['role'])} is not one of {', '.join(ROLES)}"
         found.append(Finding("unrecognized_role", text, f"{where}.role"))
     return found + _content_findings(message, where)
 
@@ -107,7 +107,7 @@ def _content_findings(message: Row, where: str) -> list[Finding]:
         found.append(Finding("data_type", text, f"{where}.content"))
     weight = message.get("weight", 1)
     if isinstance(weight, bool) or weight not in (0, 1):
-        found.append(Finding("data_type", f"the weight must be 0 or 1, and is {weight!r}", f"{where}.weight"))
+        found.append(Finding("data_type", f"the weight must be 0 or 1, and is {shown(weight)}", f"{where}.weight"))
     elif "weight" in message and message.get("role") in {"system", "user"}:
         found.append(Finding("message_unrecognized_key", "only an assistant's message has a weight", f"{where}.weight"))
     return found

@@ -6,6 +6,7 @@ from typing import Any
 from attune_trainer.data.problems import Finding
 
 Row = dict[str, Any]
+_LONGEST_SHOWN = 60
 
 
 class _DuplicateKeyError(ValueError):
@@ -50,6 +51,12 @@ def type_name(value: Any) -> str:
     return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
+def shown(value: Any) -> str:
+    """A value in a message: as Python spells it, and not at its full length."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+
+
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON value")
 
@@ -59,7 +66,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Row:
     if len(made) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _DuplicateKeyError(f"the key {twice!r} is there twice")
+        raise _DuplicateKeyError(f"the key {shown(twice)} is there twice")
     return made
 
 

@@ -1,5 +1,6 @@
 """One model over all held-out rows: likelihood of the answers, choice among labels, greedy answers; in batches."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -103,13 +104,11 @@ class Scorer:
         return row.answer[: max(0, self.sequence_length - len(row.prompt))]
 
     def _one(self, index: int, logits: torch.Tensor, prompt: list[int], answer: list[int]) -> Score:
-        start = len(prompt) - 1
-        spoken = torch.log_softmax(logits[start : start + len(answer)].float(), dim=-1)
-        nll = -float(spoken.gather(1, self._tensor(answer).unsqueeze(1)).sum())
-        if nll != nll:  # noqa: PLR0124 - NaN alone is not itself
+        nll = self._nll(logits, prompt, answer)
+        if math.isnan(nll):
             raise DivergedError(f"The model's likelihood of {self.held_out.rows[index].row_id} is not a number.")
         tokens = self.held_out.label_tokens
-        label = None if tokens is None else int(logits[start][self._tensor(list(tokens))].float().argmax())
+        label = None if tokens is None else int(logits[len(prompt) - 1][self._tensor(list(tokens))].float().argmax())
         return Score(index, nll, len(answer), label)
 
     def _best_candidate(self, model: Any, index: int) -> int:
@@ -120,10 +119,11 @@ class Scorer:
         for first in range(0, len(candidates), size):
             part = candidates[first : first + size]
             logits = self._logits(model, [prompt + answer for prompt, answer in part])
-            totals += [-(self._plain(logits[n], *pair)) for n, pair in enumerate(part)]
+            totals += [-self._nll(logits[n], *pair) for n, pair in enumerate(part)]
         return max(range(len(totals)), key=totals.__getitem__)
 
-    def _plain(self, logits: torch.Tensor, prompt: list[int], answer: list[int]) -> float:
+    def _nll(self, logits: torch.Tensor, prompt: list[int], answer: list[int]) -> float:
+        """Negative log-likelihood of an answer in nats, from the logits of one row (length x vocabulary)."""
         start = len(prompt) - 1
         spoken = torch.log_softmax(logits[start : start + len(answer)].float(), dim=-1)
         return -float(spoken.gather(1, self._tensor(answer).unsqueeze(1)).sum())

@@ -30,13 +30,12 @@ def build(job: Job, loaded: Loaded, rows: Sequence[Encoded]) -> Trainer:
     longest = max(len(row.input_ids) for row in rows)
     tokens = batches.TOKENS_ON_GPU if job.device.is_gpu else batches.TOKENS_ON_CPU
     batch = batches.plan(job.work.training.batch_size, job.process.world_size, longest, tokens)
-    filler = Encoded(rows[0].input_ids[:1], [IGNORED])
-    padded = [*rows, *[filler] * batches.missing_rows(len(rows), batch)]
+    padded = _Rows(rows, batches.missing_rows(len(rows), batch))
     arguments = _arguments(job, loaded, batch, len(padded))
     trainer = Trainer(
         model=loaded.model,
         args=arguments,
-        train_dataset=_Rows(padded),
+        train_dataset=padded,
         data_collator=Collator(padding_id(loaded.tokenizer)),
         compute_loss_func=token_mean,
         callbacks=[_Reporter(job)],
@@ -119,14 +118,18 @@ class Collator:
 
 
 class _Rows(torch.utils.data.Dataset[Encoded]):  # type: ignore[misc]  # torch is not followed
-    def __init__(self, rows: Sequence[Encoded]) -> None:
+    """Rows, and after them as many as are missing: of one token, from which nothing is learnt."""
+
+    def __init__(self, rows: Sequence[Encoded], missing: int) -> None:
         self._rows = rows
+        self._missing = missing
+        self._filler = Encoded(rows[0].input_ids[:1], [IGNORED])
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._rows) + self._missing
 
     def __getitem__(self, index: int) -> Encoded:
-        return self._rows[index]
+        return self._rows[index] if index < len(self._rows) else self._filler
 
 
 class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers ships no types

@@ -12,7 +12,7 @@ from transformers import set_seed
 
 from attune_contract.enums import TuningType
 from attune_trainer.data import canonical
-from attune_trainer.data.encoding import Encoded, Encoder
+from attune_trainer.data.encoding import Encoded, EncodedRows, Encoder
 from attune_trainer.methods import loading, loop
 from attune_trainer.methods.base import Job, Loaded, Trained
 
@@ -34,7 +34,7 @@ class SFT:
     def prepare(self, job: Job, loaded: Loaded) -> Sequence[Encoded]:
         """Tokens and labels of every row that preflight accepted."""
         encoder = Encoder(loaded.tokenizer, job.sequence_length)
-        return [encoder.encode(example) for example in canonical.read(job.train)]
+        return EncodedRows(encoder.encode(example) for example in canonical.read(job.train))
 
     def build(self, job: Job, loaded: Loaded, rows: Sequence[Encoded]) -> Any:
         """The Trainer."""

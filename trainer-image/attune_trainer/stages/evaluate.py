@@ -11,6 +11,7 @@ from typing import Any
 from attune_contract import layout
 from attune_contract.enums import MetricName, TuningType
 from attune_contract.outcome import Artifact, MetricResult, Outcome
+from attune_contract.spec import Resources
 from attune_trainer import checkpoints, inputs, models, results, support, versions
 from attune_trainer.context import Context
 from attune_trainer.data import canonical
@@ -71,7 +72,7 @@ def run(context: Context) -> Outcome:
 
 def _prepare(context: Context, given: tuple[Artifact, ...]) -> Setup:
     work = context.config.workload
-    place = device.choose(replace_gpus(context), Process())
+    place = device.choose(_one_gpu(context), Process())
     base = inputs.base_model(context, given)
     checkpoint = context.scratch / "checkpoint"
     description = checkpoints.read(context.run, given, checkpoint)
@@ -94,7 +95,7 @@ def _prepare(context: Context, given: tuple[Artifact, ...]) -> Setup:
     return Setup(base, checkpoint, int(description["step"]), held_out, metrics, scorer, place)
 
 
-def replace_gpus(context: Context) -> Any:
+def _one_gpu(context: Context) -> Resources:
     """The resources of the one pod that evaluates: its first GPU is enough."""
     resources = context.config.workload.resources
     return resources.model_copy(update={"gpus_per_node": min(1, resources.gpus_per_node)})
@@ -158,7 +159,7 @@ def _said(setup: Setup, row: Row, score: Score) -> dict[str, Any]:
     if MetricName.PERPLEXITY in setup.metrics:
         said |= {"nll": score.nll, "tokens": score.tokens}
     if setup.held_out.labels and score.label is not None:
-        said["label"] = setup.held_out.labels.texts[score.label]
+        said["label"] = setup.held_out.labels[score.label]
     if score.text is not None:
         said["text"] = score.text
     right = {m.value: is_right(m, row, score) for m in setup.metrics if m is not MetricName.PERPLEXITY}
@@ -190,7 +191,7 @@ def _report(context: Context, setup: Setup, found: tuple[MetricResult, ...], sec
             {**r.model_dump(mode="json", exclude_none=True), "definition": DEFINITIONS[r.metric]} for r in found
         ],
         "interval": "95 %, Newcombe 1998 method 10; p-value: exact McNemar, two-sided",
-        "labels": list(labels.texts) if labels else None,
+        "labels": list(labels) or None,
         "labelScoring": _scoring_in_words(setup.held_out) if labels else None,
         "maxNewTokens": setup.held_out.max_new_tokens,
         "precision": "bfloat16" if setup.place.bf16 else "float32",
