@@ -5,6 +5,7 @@ hundred Jobs a second that is most of the operator's CPU. Authentication, TLS an
 """
 
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -103,7 +104,10 @@ def _kind(path: str) -> str:
 @asynccontextmanager
 async def connect(count: Callable[[str, str], None]) -> AsyncIterator[Kube]:
     """Opens a client for the cluster that this process runs in, or that the kubeconfig names."""
-    await kube_config.load_config()
+    if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
+        kube_config.load_incluster_config()
+    else:
+        await kube_config.load_kube_config()
     configuration = kube.Configuration.get_default_copy()
     configuration.connection_pool_maxsize = 64
     async with kube.ApiClient(configuration) as api:
