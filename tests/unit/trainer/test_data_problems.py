@@ -213,6 +213,22 @@ def test_no_message_is_longer_than_people_read(data: Path, encoder: Encoder) -> 
     assert all(len(e.message) + len(e.field or "") < 500 for e in data_of.errors(problems))
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(chat(USER, ANSWER, USER, ANSWER), id="several-answers"),
+        pytest.param(chat(USER, ANSWER, USER), id="the-user-has-the-last-word"),
+    ],
+)
+def test_a_conversation_that_cannot_be_learnt_is_found_however_late(data: Path, tokenizer: Any, bad: str) -> None:
+    forgetful = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|endoftext|>")
+    forgetful.chat_template = "{% for m in messages[-2:] %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    (data / "train.jsonl").write_text("\n".join([*map(data_of.chat, range(150)), bad]), encoding="utf-8")
+    _, problems = data_of.check(data, Encoder(forgetful, 64))
+
+    assert [(e.code, e.line) for e in data_of.errors(problems)] == [("chat_template_error", 151)]
+
+
 def test_accuracy_needs_a_closed_set(data: Path, encoder: Encoder) -> None:
     rows = [json.dumps({"prompt": f"p{i}", "completion": f"c{i}"}) for i in range(100)]
     (data / "train.jsonl").write_text("\n".join(rows), encoding="utf-8")
