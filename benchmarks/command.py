@@ -4,17 +4,20 @@ import argparse
 import asyncio
 import json
 import os
+import secrets
 import sys
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import burst, idle, observed, report
 from benchmarks.apiserver import APIServer, BenchError, connect
-from benchmarks.scene import NAMESPACES, scene
+from benchmarks.manifests import NAME
+from benchmarks.scene import named, set_up
 
-from attune_devcluster import description
+from attune_devcluster import description, files
 from attune_devcluster.errors import ClusterError
 from attune_devcluster.paths import Layout
 
@@ -36,7 +39,9 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     layout = Layout.from_environment(os.environ)
     try:
-        asyncio.run(_bench(layout, options))
+        # One at a time: two would measure each other, and each would remove what the other made.
+        with files.lock(layout.cache / "bench.lock", "measuring the operator"):
+            asyncio.run(_bench(layout, options))
     except (BenchError, ClusterError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -77,9 +82,10 @@ async def _bench(layout: Layout, options: argparse.Namespace) -> None:
         _say(f"{operator.name}; Kubernetes {version}; {machine}")
         if others := await _others(api):
             _say(f"note: {others} other FineTuneJobs are under way on this cluster; that makes every figure worse")
-        async with scene(api, _say):
-            samples = await idle.measure(api, operator, options.idle, _say)
-            crowd = await burst.measure(api, operator, options.burst, _say)
+        made = named(secrets.token_hex(3))
+        async with set_up(api, made, _say):
+            samples = await idle.measure(api, operator, made.idle, options.idle, _say)
+            crowd = await burst.measure(api, operator, made.burst, options.burst, _say)
     figures = [*idle.figures(samples), *burst.figures(crowd)]
     print(f"\n{report.table(figures)}\n", flush=True)
     path = _write(
@@ -91,7 +97,7 @@ async def _bench(layout: Layout, options: argparse.Namespace) -> None:
             machine=machine,
             other_runs=others,
             idle=vars(samples),
-            burst=vars(crowd),
+            burst=asdict(crowd),
         ),
     )
     _say(f"all samples: {path}")
@@ -109,7 +115,8 @@ async def _others(api: APIServer) -> int:
     """FineTuneJobs of other people that have not ended."""
     runs = (await api.get("/apis/attune.dev/v1alpha1/finetunejobs"))["items"]
     return sum(
-        run["metadata"]["namespace"] not in NAMESPACES and "completionTime" not in run.get("status", {}) for run in runs
+        not run["metadata"]["namespace"].startswith(NAME) and "completionTime" not in run.get("status", {})
+        for run in runs
     )
 
 

@@ -10,7 +10,7 @@ from benchmarks.apiserver import APIServer, BenchError
 from benchmarks.manifests import finetunejob, plain_job
 from benchmarks.observed import Operator, Writes, writes
 from benchmarks.report import Figure, percentile, shares
-from benchmarks.scene import IDLE, jobs_path, pods_path, runs_path
+from benchmarks.scene import jobs_path, pods_path, runs_path
 from benchmarks.watching import Watch, watching
 
 JSON = dict[str, Any]
@@ -23,9 +23,10 @@ SAY_EVERY = 10
 MILLISECONDS = 1000
 
 
-class Watches(NamedTuple):
-    """The three collections that are watched."""
+class Watched(NamedTuple):
+    """A namespace, and its three collections that are watched."""
 
+    namespace: str
     runs: Watch
     jobs: Watch
     pods: Watch
@@ -50,36 +51,39 @@ class Samples:
     afterwards: Writes = field(default_factory=Writes)
 
 
-async def measure(api: APIServer, operator: Operator, count: int, say: Callable[[str], None]) -> Samples:
+async def measure(
+    api: APIServer, operator: Operator, namespace: str, count: int, say: Callable[[str], None]
+) -> Samples:
     """Creates runs and plain Jobs in turn, so that whatever else the machine does meets both alike.
 
     Args:
         api: the API server.
         operator: whose writes are counted.
+        namespace: where.
         count: how many of each.
         say: told how far it is.
     """
     samples = Samples()
     async with (
-        watching(api, runs_path(IDLE)) as runs,
-        watching(api, jobs_path(IDLE)) as jobs,
-        watching(api, pods_path(IDLE)) as pods,
+        watching(api, runs_path(namespace)) as runs,
+        watching(api, jobs_path(namespace)) as jobs,
+        watching(api, pods_path(namespace)) as pods,
     ):
-        watches = Watches(runs, jobs, pods)
+        watched = Watched(namespace, runs, jobs, pods)
         for number in range(-WARM_UP, count):
             sample = Samples() if number < 0 else samples
-            like = await _run(api, operator, watches, f"run-{number + WARM_UP}", sample)
-            await _plain(api, watches, f"plain-{number + WARM_UP}", like, sample)
+            like = await _run(api, operator, watched, f"run-{number + WARM_UP}", sample)
+            await _plain(api, watched, f"plain-{number + WARM_UP}", like, sample)
             if number > 0 and number % SAY_EVERY == 0:
                 say(f"{number} of {count} runs one by one")
     return samples
 
 
-async def _run(api: APIServer, operator: Operator, watches: Watches, name: str, samples: Samples) -> JSON:
+async def _run(api: APIServer, operator: Operator, watched: Watched, name: str, samples: Samples) -> JSON:
     """One FineTuneJob from its creation to its end. Returns its Job."""
-    runs, jobs, pods = watches
+    namespace, runs, jobs, pods = watched
     before = await writes(api, operator)
-    await api.post(runs_path(IDLE), finetunejob(name))
+    await api.post(runs_path(namespace), finetunejob(name))
     created = time.monotonic()
     try:
         await pods.until(lambda: _runs(pods, name), STEP_SECONDS, f"the Pod of FineTuneJob {name} to run")
@@ -95,23 +99,23 @@ async def _run(api: APIServer, operator: Operator, watches: Watches, name: str, 
     samples.until_running += running - before
     samples.afterwards += told - running
     like: JSON = _of(jobs.objects, name)[0]
-    await _remove(api, f"{runs_path(IDLE)}/{name}", watches, name)
+    await _remove(api, f"{runs_path(namespace)}/{name}", watched, name)
     return like
 
 
-async def _plain(api: APIServer, watches: Watches, name: str, like: JSON, samples: Samples) -> None:
+async def _plain(api: APIServer, watched: Watched, name: str, like: JSON, samples: Samples) -> None:
     """A plain Job with the same template, from its creation to its end."""
-    pods = watches.pods
-    await api.post(jobs_path(IDLE), plain_job(name, like))
+    namespace, pods = watched.namespace, watched.pods
+    await api.post(jobs_path(namespace), plain_job(name, like))
     created = time.monotonic()
     await pods.until(lambda: _runs(pods, name), STEP_SECONDS, f"the Pod of plain Job {name} to run")
     samples.plain_to_pod.append(_of(pods.seen, name)[0] - created)
-    await _remove(api, f"{jobs_path(IDLE)}/{name}", watches, name)
+    await _remove(api, f"{jobs_path(namespace)}/{name}", watched, name)
 
 
-async def _remove(api: APIServer, path: str, watches: Watches, name: str) -> None:
+async def _remove(api: APIServer, path: str, watched: Watched, name: str) -> None:
     await api.delete(path)
-    for watch in watches:
+    for watch in (watched.runs, watched.jobs, watched.pods):
         await watch.until(lambda w=watch: not _of(w.objects, name), STEP_SECONDS, f"{path} to go")  # type: ignore[misc]
     await asyncio.sleep(PAUSE_SECONDS)
 

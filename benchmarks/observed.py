@@ -1,11 +1,11 @@
 """The operator as it is seen from outside: its own counters, and the memory that the kernel counts for it."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from benchmarks.apiserver import APIServer, BenchError
@@ -80,28 +80,42 @@ def count_writes(metrics: str) -> Writes:
     )
 
 
-async def memory(api: APIServer, operator: Operator) -> float:
-    """Resident memory of the operator in MiB: of its process where that is visible here, else as its kubelet says."""
+@dataclass(frozen=True)
+class Usage:
+    """What the operator takes.
+
+    Attributes:
+        mebibytes: resident memory.
+        cpu_seconds: CPU time since it started; None where only the kubelet sees it, which looks every ten seconds.
+    """
+
+    mebibytes: float
+    cpu_seconds: float | None = None
+
+
+async def usage(api: APIServer, operator: Operator) -> Usage:
+    """What the operator takes: by its process where that is visible here, else as its kubelet says."""
     pids = [operator.pid] if operator.pid else await asyncio.to_thread(lambda: list(_pids(PROC, operator.uid)))
     if pids:
-        return sum(resident((PROC / str(pid) / "status").read_text()) for pid in pids) / MIB
+        return process(*((PROC / str(pids[0]) / name).read_text() for name in ("status", "stat")))
     summary = await api.get(f"/api/v1/nodes/{operator.node}/proxy/stats/summary")
-    pods: list[dict[str, Any]] = summary["pods"]
-    containers = next(pod["containers"] for pod in pods if pod["podRef"]["uid"] == operator.uid)
-    return sum(float(c["memory"]["rssBytes"]) for c in containers) / MIB
+    containers = next(pod["containers"] for pod in summary["pods"] if pod["podRef"]["uid"] == operator.uid)
+    return Usage(sum(container["memory"]["rssBytes"] for container in containers) / MIB)
 
 
-def resident(status: str) -> int:
-    """Resident bytes in the text of /proc/<pid>/status. Pure."""
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) * 1024
+def process(status: str, stat: str) -> Usage:
+    """What a process takes, from the text of /proc/<pid>/status and /proc/<pid>/stat (see proc(5)). Pure."""
+    resident = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    after_name = stat.rpartition(")")[2].split()
+    user, system = int(after_name[11]), int(after_name[12])
+    return Usage(int(resident.split()[1]) * 1024 / MIB, (user + system) / os.sysconf("SC_CLK_TCK"))
 
 
 def _pids(proc: Path, uid: str) -> Iterable[int]:
-    """Processes of a pod other than the one that holds its network namespace, by the names of their cgroups."""
+    """Processes of the operator in a pod, newest first, by the names of their cgroups."""
     if not uid:
         return
-    for folder in proc.glob("[0-9]*"):
+    for folder in sorted(proc.glob("[0-9]*"), key=lambda folder: -int(folder.name)):
         try:
             cgroups, command = (folder / "cgroup").read_text(), (folder / "cmdline").read_text()
         except OSError:  # it ended meanwhile

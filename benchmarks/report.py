@@ -68,6 +68,8 @@ def _row(figure: Figure) -> tuple[str, str, str, str, str]:
 
 
 def _short(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"  # noqa: PLR2004 - a tenth of a percent is noise
 
 

@@ -5,11 +5,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import NamedTuple
 
 from benchmarks.apiserver import APIServer, BenchError
 from benchmarks.manifests import NAME, namespace, node, runtime
 
-IDLE, BURST = NAMESPACES = (f"{NAME}-idle", f"{NAME}-burst")
 NODES = tuple(f"{NAME}-{number}" for number in range(10))
 NODES_PATH = "/api/v1/nodes"
 NAMESPACES_PATH = "/api/v1/namespaces"
@@ -17,6 +17,22 @@ RUNTIMES_PATH = "/apis/attune.dev/v1alpha1/tuningruntimes"
 READY_SECONDS = 60
 GONE_SECONDS = 300
 LOOK_SECONDS = 0.5
+
+
+class Scene(NamedTuple):
+    """Namespaces of this run of the bench.
+
+    Their names are new each time: for half a minute after a namespace was deleted, the API server looks a namespace of
+    that name up in etcd with each request, and that would be measured too.
+    """
+
+    idle: str
+    burst: str
+
+
+def named(suffix: str) -> Scene:
+    """The namespaces with a suffix that tells runs of the bench apart."""
+    return Scene(f"{NAME}-idle-{suffix}", f"{NAME}-burst-{suffix}")
 
 
 def runs_path(namespace: str) -> str:
@@ -35,19 +51,17 @@ def pods_path(namespace: str) -> str:
 
 
 @asynccontextmanager
-async def scene(api: APIServer, say: Callable[[str], None]) -> AsyncIterator[None]:
+async def set_up(api: APIServer, made: Scene, say: Callable[[str], None]) -> AsyncIterator[None]:
     """Makes everything, waits until it is ready, and removes it in the end, whatever happened in between."""
     await clear(api, say)
     try:
         await api.post(RUNTIMES_PATH, runtime())
         for name in NODES:
             await api.post(NODES_PATH, node(name))
-        for name in NAMESPACES:
+        for name in made:
             await api.post(NAMESPACES_PATH, namespace(name))
         await _until(partial(_nodes_ready, api), READY_SECONDS, "the fake nodes; is kwok running? `up --with kwok`")
-        await _until(
-            partial(_accounts_there, api), READY_SECONDS, "service accounts: is the controller manager running?"
-        )
+        await _until(partial(_accounts_there, api, made), READY_SECONDS, "service accounts; is their controller up?")
         yield
     finally:
         await clear(api, say)
@@ -82,13 +96,13 @@ async def _nodes_ready(api: APIServer) -> bool:
     return len(ready) == len(NODES)
 
 
-async def _accounts_there(api: APIServer) -> bool:
-    paths = [f"{NAMESPACES_PATH}/{name}/serviceaccounts/default" for name in NAMESPACES]
+async def _accounts_there(api: APIServer, made: Scene) -> bool:
+    paths = [f"{NAMESPACES_PATH}/{name}/serviceaccounts/default" for name in made]
     return all([await api.find(path) for path in paths])
 
 
 async def _namespaces_left(api: APIServer) -> list[str]:
-    return [name for name in NAMESPACES if await api.find(f"{NAMESPACES_PATH}/{name}")]
+    return [found["metadata"]["name"] for found in (await api.get(f"{NAMESPACES_PATH}?labelSelector={NAME}"))["items"]]
 
 
 async def _no_jobs(api: APIServer, namespaces: list[str]) -> bool:

@@ -16,6 +16,8 @@ from attune_operator.cluster.client import Kube, connect, path_to
 from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.errors import APIError, ConflictError, NotFoundError
 from attune_operator.finetunejob.reconcile import Reconciler
+from attune_operator.finetunejob.snapshot import JobView, PodView
+from attune_operator.finetunejob.views import job_view, newborn, pod_view
 from attune_operator.metrics import Metrics
 from attune_operator.naming import API_VERSION, JOB_ANNOTATION
 from attune_operator.settings import Settings
@@ -25,18 +27,17 @@ JSON = dict[str, Any]
 log = logging.getLogger("attune")
 CHILD_EVENT_SECONDS = 0.2
 """Pods and Jobs change in bursts: a moment's wait makes one reconcile of many events."""
-OWN_WRITE_SECONDS = 1.0
-"""A FineTuneJob that changed only in what the operator wrote itself needs no hurry."""
 CRD_SECONDS = 2.0
 
 
 class Controller:
-    """Where watch events go. Its index of runtimes is a hint: it only says whom to wake."""
+    """Where watch events go. What it remembers of runtimes and children is a hint: it only says whom to wake."""
 
     def __init__(self, queue: WorkQueue, metrics: Metrics) -> None:
         self._queue = queue
         self._metrics = metrics
         self._runtimes: dict[Key, str] = {}
+        self._children: dict[str, JobView | PodView] = {}
 
     def finetunejob_changed(self, body: JSON, *, gone: bool) -> None:
         """A FineTuneJob was created, changed or deleted."""
@@ -51,12 +52,21 @@ class Controller:
             # Ended before this operator started: counted, and otherwise left in peace.
             self._metrics.seen(key, str(status.get("phase", "")))
             return
-        self._queue.add(key, OWN_WRITE_SECONDS if current and not gone else 0.0)
+        if gone or not current:
+            # Else only the status changed, which only operators write: whoever wrote it has done what follows from it.
+            self._queue.add(key)
 
-    def child_changed(self, body: JSON) -> None:
-        """A Job or Pod of ours was created, changed or deleted."""
+    def child_changed(self, body: JSON, *, gone: bool) -> None:
+        """A Job or Pod of ours was created, changed or deleted; its run is woken if that says anything new to the plan.
+
+        Most of the dozen events of a healthy pod do not: it was bound to a node, a finalizer came or went.
+        """
         meta = body["metadata"]
-        if name := meta.get("annotations", {}).get(JOB_ANNOTATION):
+        view = pod_view(body) if body["kind"] == "Pod" else job_view(body)
+        known = self._children.pop(meta["uid"], None) or newborn(view)
+        if not gone:
+            self._children[meta["uid"]] = view
+        if (gone or view != known) and (name := meta.get("annotations", {}).get(JOB_ANNOTATION)):
             self._queue.add(Key(meta["namespace"], name), CHILD_EVENT_SECONDS)
 
     def runtime_changed(self, name: str) -> None:

@@ -17,6 +17,21 @@ from attune_operator.settings import Settings
 OWN = "attune.dev/v1alpha1"
 
 
+class NoDiffs(kopf.DiffBaseStorage):  # type: ignore[misc]
+    """Compares nothing. kopf would copy every object of every event to find out what changed in it; nobody asks."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing of the object."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Nothing is remembered."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing is stored."""
+
+
 def register(registry: kopf.OperatorRegistry, own: Settings) -> None:
     """Registers every handler with a kopf registry.
 
@@ -49,12 +64,13 @@ def register(registry: kopf.OperatorRegistry, own: Settings) -> None:
 
     @kopf.on.event("batch/v1", "jobs", labels={naming.RUN_LABEL: kopf.PRESENT}, registry=registry)  # type: ignore[untyped-decorator]
     @kopf.on.event("v1", "pods", labels={naming.RUN_LABEL: kopf.PRESENT}, registry=registry)  # type: ignore[untyped-decorator]
-    async def child(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
-        memo.controller.child_changed(body)
+    async def child(body: kopf.Body, type: str | None, memo: kopf.Memo, **_: Any) -> None:  # noqa: A002 - kopf's name
+        memo.controller.child_changed(body, gone=type == "DELETED")
 
 
 def _configure(settings: kopf.OperatorSettings) -> None:
     settings.posting.enabled = False  # Events are ours, and only after what they report succeeded
+    settings.persistence.diffbase_storage = NoDiffs()
     settings.scanning.disabled = True  # the controller waits for the CRDs itself; no right to list CRDs is needed
     # A cluster has a hundred thousand Jobs and Pods that are not ours: the server leaves them out.
     settings.watching.label_selectors["batch/v1", "jobs"] = naming.RUN_LABEL

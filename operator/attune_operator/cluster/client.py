@@ -55,10 +55,11 @@ class Kube:
         self._count(method, _kind(path))
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         try:
-            serialized = await self._api.param_serialize(
-                method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
+            # Without the body: it is plain JSON already, and the library would copy it leaf by leaf.
+            verb, url, headers, *_ = await self._api.param_serialize(
+                method, path, header_params=headers, auth_settings=["BearerToken"]
             )
-            response = await self._api.call_api(*serialized, _request_timeout=REQUEST_SECONDS)
+            response = await self._api.call_api(verb, url, headers, body, _request_timeout=REQUEST_SECONDS)
             text = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise refusal(0, method, path, str(error) or type(error).__name__) from error
@@ -110,6 +111,8 @@ async def connect(count: Callable[[str, str], None]) -> AsyncIterator[Kube]:
         await kube_config.load_kube_config()
     configuration = kube.Configuration.get_default_copy()
     configuration.connection_pool_maxsize = 64
+    # aiohttp would look for proxies, and read ~/.netrc in a thread, before every request.
+    configuration.client_session_kwargs = {"trust_env": False}
     async with kube.ApiClient(configuration) as api:
         yield Kube(api, count)
 

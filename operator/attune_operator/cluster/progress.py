@@ -1,5 +1,6 @@
 """Asks running pods for their progress, no faster than the settings allow. A miss is nothing."""
 
+import asyncio
 from collections.abc import Callable
 
 import aiohttp
@@ -11,6 +12,9 @@ from attune_contract.runconfig import PROGRESS_PORT
 TIMEOUT_SECONDS = 2
 MAX_BYTES = 65536
 LONGEST_WAIT_SECONDS = 300.0
+PATIENCE_SECONDS = 0.05
+"""A pod answers in a few milliseconds. One that does not (lost node, dropped packets) must not hold up a worker: its
+answer, if one comes, is there at the next look."""
 
 
 class ProgressPoller:
@@ -30,15 +34,22 @@ class ProgressPoller:
         self._every = every
         self._clock = clock
         self._next: dict[str, tuple[float, float]] = {}
+        self._asked: dict[str, asyncio.Task[Progress | None]] = {}
 
     async def poll(self, run_id: str, address: str) -> Progress | None:
-        """The progress of the pod at this address; None where it is too early to ask again, or it did not answer."""
+        """The progress of the pod at this address; None where it is too early to ask, or it has not answered yet."""
         now = self._clock()
         due, wait = self._next.get(run_id, (now, self._every))
-        if not address or now < due:
+        if address and now >= due and run_id not in self._asked:
+            self._next[run_id] = (now + wait, min(LONGEST_WAIT_SECONDS, 2 * wait))
+            self._asked[run_id] = asyncio.create_task(self._ask(f"[{address}]" if ":" in address else address))
+        if (asked := self._asked.get(run_id)) is None:
             return None
-        self._next[run_id] = (now + wait, min(LONGEST_WAIT_SECONDS, 2 * wait))
-        sample = await self._ask(f"[{address}]" if ":" in address else address)
+        await asyncio.wait((asked,), timeout=PATIENCE_SECONDS)
+        if not asked.done():
+            return None
+        self._asked.pop(run_id, None)
+        sample = asked.result()
         # Pod addresses are reused: an answer counts only if it comes from this run.
         if sample is None or sample.run_id != run_id:
             return None
@@ -57,3 +68,5 @@ class ProgressPoller:
     def forget(self, run_id: str) -> None:
         """Drops what is remembered of a run that ended."""
         self._next.pop(run_id, None)
+        if (asked := self._asked.pop(run_id, None)) is not None:
+            asked.cancel()
