@@ -70,7 +70,8 @@ class Buildah:
         return [line for line in text.split() if not line.startswith("<none>")]
 
     def remove(self, names: Sequence[str], *, log: Path) -> None:
-        """Remove images, and layers that no image needs any longer."""
+        """Remove images, layers that no image needs any longer, and what builds that were cut short left."""
+        output(["buildah", *self._storage, "rm", "--all"])
         if names:
             self._run(log, "rmi", *names)
         self._run(log, "rmi", "--prune")
