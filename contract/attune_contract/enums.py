@@ -50,6 +50,49 @@ class DataFormat(StrEnum):
     """`text` and its `label`."""
 
 
+class DataWarning(StrEnum):
+    """What preflight warns of. The run goes on, unless `dataset.strict` names the warning."""
+
+    TRUNCATION = "truncation"
+    """Rows longer than training.sequenceLength; their ends are cut off."""
+    DUPLICATES = "duplicates"
+    """Rows of train that repeat an earlier one exactly."""
+    NEAR_DUPLICATES = "near_duplicates"
+    """Rows of train that hardly differ from another (MinHash over words)."""
+    CONFLICTING_DUPLICATES = "conflicting_duplicates"
+    """Rows of train with the same prompt and different answers."""
+    LEAKAGE = "leakage"
+    """Rows of test that are in train too: exactly, in 13 words in a row, or nearly."""
+    LABEL_IMBALANCE = "label_imbalance"
+    """One label has ten times as many rows as another, or more."""
+    FEW_ROWS = "few_rows"
+    """Fewer than 50 rows to train on."""
+    PERSONAL_DATA = "personal_data"
+    """Text that looks like an e-mail address or a card number."""
+    SECRETS = "secrets"
+    """Text that looks like a password, key or token of a service."""
+    SPECIAL_TOKENS = "special_tokens"
+    """Text that holds the tokenizer's own control tokens, such as `<|im_end|>`."""
+
+
+class ClassificationStyle(StrEnum):
+    """How a model says a label."""
+
+    TOKEN = "Token"  # noqa: S105 - a style, not a password
+    """The language model predicts exactly one token, which stands for the label."""
+    HEAD = "Head"
+    """A classification head on top of the model; for encoders (BERT and the like) and decoders."""
+
+
+class ClassWeights(StrEnum):
+    """How much each label counts in the loss of Classification."""
+
+    BALANCED = "Balanced"
+    """Labels with few rows count more: rows / (labels * rows of the label)."""
+    UNIFORM = "Uniform"
+    """Every row counts the same."""
+
+
 class Scheduler(StrEnum):
     """How the learning rate changes after warm-up."""
 
@@ -76,7 +119,7 @@ class MetricName(StrEnum):
     """What is measured on the held-out rows, for base and tuned alike."""
 
     ACCURACY = "Accuracy"
-    """Share of rows whose answer is the most likely one among the answers seen in training (a closed set)."""
+    """Share of rows whose answer or label is the most likely one among those seen in training (a closed set)."""
     EXACT_MATCH = "ExactMatch"
     """Share of rows whose greedily generated answer equals the expected one, white space at the ends apart."""
     PERPLEXITY = "Perplexity"
@@ -98,7 +141,7 @@ class MetricName(StrEnum):
     LABEL_LOG_LOSS = "LabelLogLoss"
     """Negative log-likelihood of the right label among all labels."""
     PREFERENCE_MARGIN = "PreferenceMargin"
-    """Log-likelihood of the chosen answer less that of the rejected one."""
+    """Mean log-likelihood of chosen (or desirable) answers less that of rejected (or undesirable) ones, in nats."""
     HUMAN_PREFERENCE = "HumanPreference"
     """Votes or ratings by people, joined by row id."""
 

@@ -3,16 +3,19 @@
 It needs no network and no token, and it survives an operator that was down.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from attune_contract import VERSION
 from attune_contract.base import Reported
-from attune_contract.enums import MetricName, OutcomeState, Stage
+from attune_contract.enums import DataWarning, MetricName, OutcomeState, Stage
 
 MAX_BYTES = 4096
 """Kubernetes cuts a container's termination message there, and cut JSON is no JSON."""
 MAX_MESSAGE = 1024
 MIN_MESSAGE = 128
+FEW_ERRORS = 5
+"""So many errors are worth more than what warnings say and the estimate assumes."""
 
 
 class Artifact(Reported):
@@ -38,6 +41,16 @@ class RowError(Reported):
     """From 1; None where the problem is the file's."""
     field: str | None = None
     message: str
+
+
+class WarningCount(Reported):
+    """One thing that preflight warns of, and how often it is there."""
+
+    code: DataWarning
+    count: int
+    """Rows that it is about."""
+    message: str = ""
+    """What it means and how to mend it, with an example of where it is; never the text of a row."""
 
 
 class TokenFigures(Reported):
@@ -68,10 +81,82 @@ class Validation(Reported):
     truncated_rows: int = 0
     """Rows of train longer than training.sequenceLength."""
     tokens: TokenFigures = TokenFigures()
+    labels: dict[str, int] = {}
+    """Rows of train by label (Classification, KTO), most frequent first; at most 20."""
+    packed_sequences: int | None = None
+    """Sequences that packing would make of the rows of train; None where the method does not pack."""
+    warnings: tuple[WarningCount, ...] = ()
+    """What does not end the run but should be looked at."""
     error_count: int = 0
     """All problems found; `errors` holds the first ones."""
     errors: tuple[RowError, ...] = ()
     report_uri: str | None = None
+
+
+class DurationRange(Reported):
+    """How long training is expected to take."""
+
+    low: str
+    """At best, such as `6m`."""
+    high: str
+    """At worst, such as `11m`."""
+
+
+class CostRange(Reported):
+    """What training is expected to cost."""
+
+    low: str
+    """At best, as a decimal number."""
+    high: str
+    """At worst, as a decimal number."""
+    currency: str
+    """Currency of the runtime's prices, such as USD."""
+
+
+class ActualFigures(Reported):
+    """What training came to, beside the estimate."""
+
+    steps: int
+    """Optimizer steps done."""
+    duration: str
+    """Time from the first step to the last, such as `8m`."""
+    memory_per_gpu: str | None = None
+    """Most memory that a process had: of its accelerator or, on CPU, resident."""
+    cost: str | None = None
+    """Money that the training attempts cost, as a decimal number."""
+
+
+class Estimate(Reported):
+    """What training is expected to take: from the model's shape and the data's tokens, before anything expensive."""
+
+    steps: int
+    """Optimizer steps."""
+    tokens: int = 0
+    """Tokens that go through the model, over all epochs."""
+    memory_per_gpu: str | None = None
+    """Memory that training needs on each accelerator or, on CPU, in each pod, such as `9Gi`."""
+    duration: DurationRange | None = None
+    """Time of training."""
+    cost: CostRange | None = None
+    """Money, by the runtime's prices."""
+    assumptions: tuple[str, ...] = ()
+    """What the figures rest on, one sentence each."""
+    measured_steps: int | None = None
+    """Steps whose measured speed duration and cost now rest on; left out while they rest on assumptions."""
+    actual: ActualFigures | None = None
+    """What it came to, once training is done."""
+
+    @property
+    def in_words(self) -> str:
+        """The figures for a sentence: `540 steps, 6m to 11m, 0.40 to 0.72 USD, 9Gi of memory each`."""
+        said = [f"{self.steps} {'step' if self.steps == 1 else 'steps'}"]
+        if self.duration:
+            said.append(f"{self.duration.low} to {self.duration.high}")
+        if self.cost:
+            said.append(f"{self.cost.low} to {self.cost.high} {self.cost.currency}")
+        if self.memory_per_gpu:
+            said.append(f"{self.memory_per_gpu} of memory each")
+        return ", ".join(said)
 
 
 class TrainingFigures(Reported):
@@ -87,6 +172,12 @@ class TrainingFigures(Reported):
     seconds: float
     parameters: int
     trainable_parameters: int
+    seconds_per_step: float | None = None
+    """Mean over the first measured steps (the very first one apart), which the estimate is refined by."""
+    measured_steps: int | None = None
+    """How many steps that mean is over."""
+    peak_memory_bytes: int | None = None
+    """Most memory that a process had: of its accelerator or, on CPU, resident."""
 
 
 class MetricResult(Reported):
@@ -120,6 +211,7 @@ class Outcome(Reported):
     message: str = ""
     """A sentence for people: what, where, how to mend."""
     validation: Validation | None = None
+    estimate: Estimate | None = None
     training: TrainingFigures | None = None
     evaluation: tuple[MetricResult, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
@@ -131,22 +223,21 @@ class Outcome(Reported):
     """Of the published model."""
 
     def dumps(self, limit: int = MAX_BYTES) -> str:
-        """JSON of at most `limit` bytes: a long message is cut, then errors are left out, then it is cut more.
+        """JSON of at most `limit` bytes.
 
-        What is left out is never lost: counts stay, and the full list is in the report.
+        What is too much is left out, the least needed first: errors beyond the first few, what warnings say, what the
+        estimate assumes, labels, the last errors; then the message is cut. Nothing is lost by that: counts stay, and
+        the stage's report has all of it.
 
         Raises:
             ValueError: it does not fit even so (more artifacts or results than a stage has).
         """
         short = self.model_copy(update={"message": _cut(self.message, MAX_MESSAGE)})
         while len(text := _json(short).encode()) > limit:
-            if short.validation and short.validation.errors:
-                validation = short.validation.model_copy(update={"errors": short.validation.errors[:-1]})
-                short = short.model_copy(update={"validation": validation})
-            elif len(short.message) > MIN_MESSAGE:  # characters may have four bytes each
-                short = short.model_copy(update={"message": _cut(short.message, len(short.message) // 2)})
-            else:
+            shorter = next((s for reduce in _REDUCTIONS if (s := reduce(short)) is not None), None)
+            if shorter is None:
                 raise ValueError(f"outcome of {len(text)} bytes is over the limit of {limit}")
+            short = shorter
         return text.decode()
 
     @classmethod
@@ -156,6 +247,58 @@ class Outcome(Reported):
             return cls.model_validate_json(text)
         except ValueError:
             return None
+
+
+def _fewer_errors(outcome: Outcome, kept: int) -> Outcome | None:
+    found = outcome.validation
+    if found is None or len(found.errors) <= kept:
+        return None
+    return _with_validation(outcome, errors=found.errors[:-1])
+
+
+def _silent_warning(outcome: Outcome) -> Outcome | None:
+    """The longest text of a warning goes; its code and count stay."""
+    warnings = outcome.validation.warnings if outcome.validation else ()
+    longest = max(warnings, key=lambda w: len(w.message), default=None)
+    if longest is None or not longest.message:
+        return None
+    said = tuple(w.model_copy(update={"message": ""}) if w is longest else w for w in warnings)
+    return _with_validation(outcome, warnings=said)
+
+
+def _fewer_assumptions(outcome: Outcome) -> Outcome | None:
+    if outcome.estimate is None or not outcome.estimate.assumptions:
+        return None
+    kept = outcome.estimate.model_copy(update={"assumptions": outcome.estimate.assumptions[:-1]})
+    return outcome.model_copy(update={"estimate": kept})
+
+
+def _fewer_labels(outcome: Outcome) -> Outcome | None:
+    if outcome.validation is None or not outcome.validation.labels:
+        return None
+    return _with_validation(outcome, labels=dict(list(outcome.validation.labels.items())[:-1]))
+
+
+def _shorter_message(outcome: Outcome) -> Outcome | None:
+    if len(outcome.message) <= MIN_MESSAGE:  # characters may have four bytes each
+        return None
+    return outcome.model_copy(update={"message": _cut(outcome.message, len(outcome.message) // 2)})
+
+
+def _with_validation(outcome: Outcome, **fields: object) -> Outcome:
+    assert outcome.validation is not None, "asked for only where there is one"  # noqa: S101
+    return outcome.model_copy(update={"validation": outcome.validation.model_copy(update=fields)})
+
+
+_REDUCTIONS: tuple[Callable[[Outcome], Outcome | None], ...] = (
+    lambda outcome: _fewer_errors(outcome, FEW_ERRORS),
+    _silent_warning,
+    _fewer_assumptions,
+    _fewer_labels,
+    lambda outcome: _fewer_errors(outcome, 0),
+    _shorter_message,
+)
+"""How an Outcome that is too long gets shorter, one piece at a time; None where there is no more of it to leave out."""
 
 
 def _json(outcome: Outcome) -> str:

@@ -24,6 +24,10 @@ class Progress(Reported):
     """Nats per token, last logged."""
     learning_rate: float | None = None
     tokens_per_second: float | None = None
+    seconds_per_step: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    """Training: mean over the first measured steps (the very first one apart); None until there are enough."""
+    measured_steps: Count | None = None
+    """How many steps that mean is over."""
     eta_seconds: Annotated[float, Field(ge=0, le=1e9)] | None = None
     message: str = ""
     updated_at: str

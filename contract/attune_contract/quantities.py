@@ -74,3 +74,23 @@ def seconds(text: str) -> float:
     if not re.fullmatch(DURATION_PATTERN, text):
         raise ValueError(f"{text!r} is not a duration such as 90s, 10m or 1h30m")
     return sum(float(n) * _SECONDS[unit] for n, unit in re.findall(r"([0-9.]+)(s|m|h)", text))
+
+
+def duration_text(length: float) -> str:
+    """A length of time as a Go duration, as exact as one would say it: `45s`, `11m`, `2h30m`.
+
+    Args:
+        length: seconds.
+    """
+    if length < 90:  # noqa: PLR2004 - under a minute and a half, seconds say more
+        return f"{max(0, round(length))}s"
+    minutes = round(length / 60)
+    hours, rest = divmod(minutes, 60)
+    return f"{minutes}m" if minutes < 120 else f"{hours}h{rest}m" if rest else f"{hours}h"  # noqa: PLR2004 - as above
+
+
+def memory_text(size: float) -> str:
+    """Bytes as a Kubernetes quantity, rounded up: in Mi, whole Gi and from ten Gi on in Gi."""
+    mebibytes = -(-int(size) // 2**20)
+    small = mebibytes < 10 * 1024 and mebibytes % 1024
+    return f"{mebibytes}Mi" if small or not mebibytes else f"{-(-mebibytes // 1024)}Gi"

@@ -9,7 +9,8 @@ from attune_contract import VERSION, layout
 from attune_contract.base import Frozen
 from attune_contract.enums import Role, Stage
 from attune_contract.outcome import Artifact
-from attune_contract.spec import Workload
+from attune_contract.quantities import Money, Quantity
+from attune_contract.spec import Budget, Workload
 
 RUN_CONFIG_PATH = "/etc/attune/run/config.json"
 CREDENTIALS_PATH = "/etc/attune/credentials"
@@ -54,6 +55,13 @@ class RuntimeFacts(Frozen):
     """Prefixes that model, data and output must lie under; empty admits all."""
     cache_directory: str | None = None
     """A mounted folder for downloaded models, shared between runs; None: the pod's own scratch."""
+    accelerator_memory: Quantity | None = None
+    """Memory of one accelerator; None where the admin did not say."""
+    accelerator_tflops: float | None = None
+    """Peak bfloat16 TFLOP/s of one accelerator, without sparsity; None where the admin did not say."""
+    price_per_gpu_hour: Money = "0"
+    price_per_cpu_hour: Money = "0"
+    currency: str = "USD"
 
 
 class RunConfig(Frozen):
@@ -63,6 +71,8 @@ class RunConfig(Frozen):
     run: RunIdentity
     workload: Workload
     runtime: RuntimeFacts
+    budget: Budget | None = None
+    """What the run may take at most; preflight ends a run whose estimate is over it."""
     credentials: dict[Role, Credentials] = {}
     """By role; a role that is missing uses the pod's own identity."""
     inputs: tuple[Artifact, ...] = ()

@@ -7,9 +7,20 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from attune_contract.abilities import metrics_of
 from attune_contract.base import Frozen
-from attune_contract.enums import DataFormat, Method, MetricName, OutputFormat, Scheduler, TuningType
-from attune_contract.quantities import Duration, Quantity
+from attune_contract.enums import (
+    ClassificationStyle,
+    ClassWeights,
+    DataFormat,
+    DataWarning,
+    Method,
+    MetricName,
+    OutputFormat,
+    Scheduler,
+    TuningType,
+)
+from attune_contract.quantities import Duration, Money, Quantity
 
 URIText = Annotated[str, Field(min_length=1, max_length=1024)]
 SecretName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -24,6 +35,8 @@ class Model(Frozen):
     credentials_secret: SecretName | None = None
     """Secret in this namespace with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where needed, AWS_SESSION_TOKEN,
     AWS_REGION, AWS_ENDPOINT_URL or HF_TOKEN. Left out: the pod's own identity."""
+    chat_template: Annotated[str, Field(min_length=1, max_length=32768)] | None = None
+    """Chat template (Jinja) in the place of the model's own; needed where Chat data meets a model without one."""
 
 
 class Tuning(Frozen):
@@ -50,11 +63,19 @@ class Split(Frozen):
     """The same seed and data give the same split."""
 
 
+class Rating(Frozen):
+    """How a label that is a number is read as wanted or not (Rated)."""
+
+    desirable_from: Annotated[float, Field(ge=-1e9, le=1e9)]
+    """Lowest score of an answer that is wanted; lower ones are unwanted."""
+
+
 class Dataset(Frozen):
     """Where the examples are and how to read them."""
 
     train: Annotated[tuple[URIText, ...], Field(min_length=1, max_length=100)]
-    """Training data: files, prefixes (ending in `/`) or globs, such as `s3://data/support/*.jsonl`."""
+    """Training data: files, prefixes (ending in `/`) or globs, such as `s3://data/support/*.jsonl`. Files end in
+    .jsonl, .json, .csv, .tsv, .parquet or .txt, and may be compressed (.gz, .zst)."""
     test: Annotated[tuple[URIText, ...], Field(max_length=100)] = ()
     """Held-out data. Left out: `split.testFraction` of train is held out."""
     split: Split = Split()
@@ -63,6 +84,10 @@ class Dataset(Frozen):
     """The shape of a row. Auto looks at the first rows and reports what it found."""
     columns: Annotated[dict[ColumnName, ColumnName], Field(max_length=32)] = {}
     """Names in your files, by the format's field: `{prompt: question, completion: answer}`."""
+    rating: Rating | None = None
+    """How a label that is a number is read (Rated). Left out: labels are true or false."""
+    strict: Annotated[tuple[DataWarning, ...], Field(max_length=16)] = ()
+    """Warnings that end preflight like errors, such as `[leakage, secrets]`."""
     max_invalid_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """More bad rows than this fails preflight; up to it they are dropped and reported."""
     credentials_secret: SecretName | None = None
@@ -91,6 +116,9 @@ class Training(Frozen):
     """Examples (or packed sequences) per optimizer step, over all GPUs; split into micro-batches that fit."""
     sequence_length: Annotated[int, Field(ge=8, le=1_048_576)] = 2048
     """Longest example in tokens; what is longer is cut at the end, and counted in status.validation."""
+    stride: Annotated[int, Field(ge=1, le=1_048_576)] | None = None
+    """ContinuedPretraining: tokens from the beginning of one window to that of the next. Left out: sequenceLength, so
+    that windows do not overlap."""
     packing: bool = False
     """Fill each sequence with several examples that do not see each other."""
     scheduler: Scheduler = Scheduler.COSINE
@@ -100,7 +128,7 @@ class Training(Frozen):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Decoupled weight decay (AdamW)."""
     beta: Annotated[float, Field(gt=0, le=100)] | None = None
-    """Strength of the preference loss of DPO, ORPO and KTO."""
+    """Strength of the preference loss of DPO, ORPO and KTO. Left out: 0.1."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 17
     """Seed of initialisation, order and dropout."""
     checkpoint: Checkpoint | None = None
@@ -111,6 +139,17 @@ class Training(Frozen):
         if self.learning_rate is not None:
             return self.learning_rate
         return 2e-5 if tuning is TuningType.FULL else 2e-4
+
+
+class Classification(Frozen):
+    """How labels are learnt (method Classification)."""
+
+    style: ClassificationStyle = ClassificationStyle.TOKEN
+    """Token: the language model says the label as one token. Head: a classification head on top of the model."""
+    labels: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(max_length=1024)] = ()
+    """All labels, in the order of their numbers. Left out: those found in train, sorted."""
+    class_weights: ClassWeights = ClassWeights.BALANCED
+    """Whether labels with few rows count more."""
 
 
 class Resources(Frozen):
@@ -186,17 +225,20 @@ class Gate(Frozen):
 class Evaluation(Frozen):
     """How the tuned model is compared with its base."""
 
-    metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=32)] = (
-        Metric(name=MetricName.EXACT_MATCH),
-        Metric(name=MetricName.PERPLEXITY),
-    )
-    """What is measured. The first one is shown in the Score column."""
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=32)] | None = None
+    """What is measured. The first one is shown in the Score column. Left out: what fits the method (ExactMatch and
+    Perplexity for SFT, Perplexity for ContinuedPretraining, PreferenceMargin for DPO, ORPO and KTO, Accuracy for
+    Classification)."""
     baselines: Annotated[tuple[Baseline, ...], Field(max_length=8)] = (Baseline(name="base"),)
     """What the tuned model is compared with. The base is always among them."""
     forgetting: Forgetting | None = None
     """A check on general text that the tuned model has not lost what the base could do."""
     gate: Gate | None = None
     """What must hold for the tuned model to be published. Left out: nothing is required."""
+
+    def resolved_metrics(self, method: Method) -> tuple[Metric, ...]:
+        """The metrics as given, or those that fit the method."""
+        return self.metrics or tuple(Metric(name=name) for name in metrics_of(method).default)
 
 
 class Output(Frozen):
@@ -216,6 +258,15 @@ class Output(Frozen):
         return self.format or (OutputFormat.MERGED if tuning is TuningType.FULL else OutputFormat.ADAPTER)
 
 
+class Budget(Frozen):
+    """What the run may take at most."""
+
+    max_cost: Money | None = None
+    """Money at the runtime's prices, as text: `"25.00"`."""
+    max_duration: Duration | None = None
+    """Time from the first attempt on, such as `6h`."""
+
+
 class Workload(Frozen):
     """The blocks that pods act on; a FineTuneJob's spec has these, and RunConfig carries them unchanged."""
 
@@ -229,9 +280,15 @@ class Workload(Frozen):
     """The examples to learn from, and those held out."""
     training: Training
     """Length, learning rate, batch and sequence."""
+    classification: Classification | None = None
+    """How labels are learnt. For method Classification only; left out there: style Token."""
     resources: Resources = Resources()
     """Nodes, accelerators, CPU and memory of the training pods."""
     evaluation: Evaluation = Evaluation()
     """How tuned and base are compared, and what counts as good enough."""
     output: Output
     """Where the run's files and the tuned model go."""
+
+    def resolved_classification(self) -> Classification:
+        """The block as given, or the defaults."""
+        return self.classification or Classification()

@@ -9,8 +9,9 @@ S3_PATTERN = rf"^s3://{BUCKET}/.+$"
 HF_PATTERN = r"^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(@[A-Za-z0-9._/-]+)?$"
 PVC_PATTERN = r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/([^/].*)?$"
 GLOB_CHARACTERS = "*?["
-SUPPORTED_DATA_SUFFIXES = (".jsonl",)
-"""Kinds of data file that preflight reads in this version."""
+_KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
+SUPPORTED_DATA_SUFFIXES = tuple(kind + packed for kind in _KINDS for packed in ("", ".gz", ".zst"))
+"""Kinds of data file that preflight reads."""
 
 
 class URI(NamedTuple):
