@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from attune_contract.outcome import RowError
-from attune_contract.spec import Dataset
+from attune_contract.spec import Workload
 from attune_trainer.data import dataset
-from attune_trainer.data.encoding import Encoder
+from attune_trainer.data.encoding.supervised import Encoder
 from attune_trainer.data.objects import DataFile
 from attune_trainer.data.problems import ProblemLog
 from attune_trainer.storage.file import FileStore
@@ -26,19 +26,44 @@ def chat(number: int = 0) -> str:
 
 
 def check(
-    folder: Path, encoder: Encoder | None, *, test: bool = False, closed: bool = False, **spec: Any
+    folder: Path,
+    encoder: Encoder | None,
+    *,
+    test: bool = False,
+    closed: bool = False,
+    method: str = "SFT",
+    work: dict[str, Any] | None = None,
+    **spec: Any,
 ) -> tuple[dataset.Checked, ProblemLog]:
-    """Checks every file of a folder; those whose name starts with `test` are held out if `test` is set."""
+    """Checks every file of a folder; those whose name starts with `test` are held out if `test` is set.
+
+    Args:
+        folder: has the files.
+        encoder: its tokenizer and length are taken.
+        test: whether there are test files.
+        closed: whether Accuracy is among the metrics.
+        method: of the run.
+        work: other blocks of the manifest.
+        spec: fields of the block `dataset`.
+    """
     files = tuple(
         DataFile(FileStore().head(f"file://{path}"), FileStore(), "spec.dataset.train[0]", path.name.startswith("test"))
         for path in sorted(folder.iterdir())
     )
-    given = Dataset(train=("file:///train",), test=("file:///test",) if test else (), **spec)
-    request = dataset.Request(given, files, "file:///model", encoder.sequence_length if encoder else 64, closed)
+    blocks: dict[str, Any] = {
+        "model": {"source": "file:///model"},
+        "method": method,
+        "dataset": {"train": ["file:///train"], "test": ["file:///test"] if test else [], **spec},
+        "training": {"epochs": 1},
+        "evaluation": {"metrics": [{"name": "Accuracy" if closed else "Perplexity"}]},
+        "output": {"uri": "file:///out"},
+        **(work or {}),
+    }
+    request = dataset.Request(Workload.model_validate(blocks), files, encoder.sequence_length if encoder else 64)
     scratch = folder.parent / "scratch"
     scratch.mkdir(exist_ok=True)
     problems = ProblemLog(scratch / "problems.jsonl")
-    return dataset.check(request, encoder, problems, scratch, lambda _: None), problems
+    return dataset.check(request, encoder.tokenizer if encoder else None, problems, scratch, lambda _: None), problems
 
 
 def errors(problems: ProblemLog) -> list[RowError]:

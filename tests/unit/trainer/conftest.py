@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import trainer_factories as make
-from attune_trainer.data.encoding import Encoder
+from attune_trainer.data.encoding.supervised import Encoder
 
 
 @pytest.fixture(scope="session")

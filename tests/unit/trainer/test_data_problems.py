@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 import trainer_data as data_of
-from attune_trainer.data.encoding import Encoder
+from attune_trainer.data.encoding.supervised import Encoder
 
 USER = {"role": "user", "content": "Sky?"}
 ANSWER = {"role": "assistant", "content": "blue"}
+CALL = {"type": "function", "function": {"name": "look", "arguments": {"at": "sky"}}}
+CALLING = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+TOOL = {"role": "tool", "content": "a lot of blue"}
 
 
 def chat(*messages: Any, **more: Any) -> str:
@@ -60,8 +63,29 @@ CHAT_CASES = [
     ("no role", chat({"content": "a"}, ANSWER), "message_missing_key", "messages[0].role"),
     ("no content", chat(USER, {"role": "assistant"}), "message_missing_key", "messages[1].content"),
     ("unknown key", chat({**USER, "colour": 1}, ANSWER), "message_unrecognized_key", "messages[0].colour"),
-    ("tool call", chat(USER, {**ANSWER, "tool_calls": []}), "message_unrecognized_key", "messages[1].tool_calls"),
-    ("tools", chat(USER, ANSWER, tools=[]), "message_unrecognized_key", "tools"),
+    (
+        "calls by a user",
+        chat({**USER, "tool_calls": [CALL]}, ANSWER),
+        "message_unrecognized_key",
+        "messages[0].tool_calls",
+    ),
+    ("calls as text", chat(USER, {**ANSWER, "tool_calls": "f()"}), "data_type", "messages[1].tool_calls"),
+    (
+        "a call of nothing",
+        chat(USER, {**ANSWER, "tool_calls": [{}]}),
+        "message_missing_key",
+        "messages[1].tool_calls[0].name",
+    ),
+    (
+        "arguments that are no JSON",
+        chat(USER, {**ANSWER, "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}),
+        "data_type",
+        "messages[1].tool_calls[0].function.arguments",
+    ),
+    ("a tool nobody called", chat(USER, TOOL, ANSWER), "roles_do_not_alternate", "messages[1].role"),
+    ("calls without an answer", chat(USER, CALLING, USER, ANSWER), "roles_do_not_alternate", "messages[2].role"),
+    ("tools as an object", chat(USER, ANSWER, tools={}), "data_type", "tools"),
+    ("a tool that is none", chat(USER, ANSWER, tools=["f"]), "data_type", "tools[0]"),
     ("unknown role", chat({"role": "human", "content": "a"}, ANSWER), "unrecognized_role", "messages[0].role"),
     ("role of another type", chat({"role": 7, "content": "a"}, ANSWER), "unrecognized_role", "messages[0].role"),
     ("role as a list", chat({"role": ["user"], "content": "a"}, ANSWER), "unrecognized_role", "messages[0].role"),

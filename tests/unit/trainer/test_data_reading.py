@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import trainer_data as data_of
-from attune_trainer.data import canonical, objects, split
-from attune_trainer.data.encoding import Encoder
-from attune_trainer.data.lines import Lines
+from attune_trainer.data import canonical, figures, objects, split
+from attune_trainer.data.encoding.supervised import Encoder
+from attune_trainer.data.examples import Supervised, Turn
+from attune_trainer.data.files.lines import Lines
 from attune_trainer.errors import InvalidConfigurationError
 
 GOOD = data_of.prompt_completion()
@@ -178,17 +179,19 @@ def test_figures_count_duplicates_leaks_and_truncated_rows(data: Path, encoder: 
     (data / "train.jsonl").write_text(rows(5) + rows(2) + long, encoding="utf-8")
     (data / "test.jsonl").write_text(rows(1) + rows(3).splitlines()[2] + "\n" + GOOD, encoding="utf-8")
     checked, problems = data_of.check(data, encoder, test=True)
-    figures = checked.validation(problems, "file:///report")
+    found = checked.validation(problems, "file:///report")
 
-    assert (figures.rows, figures.train_rows, figures.test_rows) == (11, 8, 3)
-    assert (figures.duplicate_rows, figures.leaked_rows, figures.truncated_rows) == (2, 2, 1)
-    assert figures.tokens.max > 64
+    assert (found.rows, found.train_rows, found.test_rows) == (11, 8, 3)
+    assert (found.duplicate_rows, found.leaked_rows, found.truncated_rows) == (2, 2, 1)
+    assert found.tokens.max > 64
 
 
 def test_tokens_are_counted_as_training_sees_them(data: Path, encoder: Encoder) -> None:
     (data / "train.jsonl").write_text(rows(30) + (GOOD + "\n"), encoding="utf-8")
     checked, problems = data_of.check(data, encoder)
-    encoded = [len(encoder.encode(example).input_ids) for example in canonical.read(checked.sides.train)]
+    encoded = [
+        len(encoder.encode(example).input_ids) for example in canonical.read(checked.sides.train, canonical.SUPERVISED)
+    ]
 
     assert checked.validation(problems, "").tokens.total == sum(encoded)
     assert checked.validation(problems, "").tokens.max == max(encoded)
@@ -203,16 +206,16 @@ def test_tokens_are_counted_as_training_sees_them(data: Path, encoder: Encoder) 
     ],
 )
 def test_percentiles(lengths: list[int], expected: tuple[int, int, int, int]) -> None:
-    figures = split.token_figures(lengths)
+    found = figures.token_figures(lengths)
 
-    assert (figures.total, figures.p50, figures.p95, figures.max) == expected
+    assert (found.total, found.p50, found.p95, found.max) == expected
 
 
 def test_canonical_rows_come_back_as_they_went_in(tmp_path: Path) -> None:
-    turns = (canonical.Turn("user", "a\nb"), canonical.Turn("assistant", "ü 😀", 1))
-    examples = [canonical.Example(f"file:///x#{i}", turns) for i in range(3000)]
-    with canonical.Writer(tmp_path / "x.parquet") as writer:
+    turns = (Turn("user", "a\nb"), Turn("assistant", "ü 😀", 1))
+    examples = [Supervised(f"file:///x#{i}", turns) for i in range(3000)]
+    with canonical.Writer(tmp_path / "x.parquet", canonical.SUPERVISED) as writer:
         for example in examples:
             writer.write(example)
 
-    assert list(canonical.read(tmp_path / "x.parquet")) == examples
+    assert list(canonical.read(tmp_path / "x.parquet", canonical.SUPERVISED)) == examples

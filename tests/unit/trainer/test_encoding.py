@@ -4,8 +4,15 @@ from typing import Any
 
 import pytest
 
-from attune_trainer.data.canonical import Example, Turn
-from attune_trainer.data.encoding import IGNORED, Encoded, EncodedRows, Encoder, TemplateError
+from attune_contract.enums import Method
+from attune_contract.spec import Workload
+from attune_trainer.data.encoding.labeled import HeadEncoder, TokenEncoder
+from attune_trainer.data.encoding.pairs import PairEncoder
+from attune_trainer.data.encoding.rated import RatedEncoder
+from attune_trainer.data.encoding.select import encoder_for
+from attune_trainer.data.encoding.supervised import IGNORED, Encoded, EncodedRows, Encoder, TemplateError
+from attune_trainer.data.encoding.text import TextEncoder
+from attune_trainer.data.examples import Document, Labeled, Pair, Rated, Supervised, Turn
 
 THINKING = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
@@ -18,15 +25,23 @@ FORGETFUL = (
 )
 
 
-def pair(prompt: str, completion: str) -> Example:
-    return Example("x#1", (Turn("prompt", prompt), Turn("completion", completion, 1)))
+def pair(prompt: str, completion: str) -> Supervised:
+    return Supervised("x#1", (Turn("prompt", prompt), Turn("completion", completion, 1)))
 
 
-def talk(*texts: str, weights: tuple[int, ...] = (1, 1, 1)) -> Example:
+TOOLS = (
+    "{% if tools %}<|im_start|>tools\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% for c in m.tool_calls or [] %}{{ c.function.name }}({{ c.function.arguments | tojson }}){% endfor %}"
+    "{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def talk(*texts: str, weights: tuple[int, ...] = (1, 1, 1)) -> Supervised:
     turns = [Turn("system", "Name the colour.")]
     for i, text in enumerate(texts):
         turns.append(Turn("assistant", text, weights[i // 2]) if i % 2 else Turn("user", text))
-    return Example("x#1", tuple(turns))
+    return Supervised("x#1", tuple(turns))
 
 
 def learnt(encoder: Encoder, encoded: Encoded) -> str:
@@ -61,7 +76,7 @@ def with_template(tokenizer: Any, template: str) -> Encoder:
         pytest.param(talk("say blue", "blue", "say blue", "blue"), "blue<|im_end|>" * 2, id="equal-texts"),
     ],
 )
-def test_only_answers_are_learnt(encoder: Encoder, example: Example, expected: str) -> None:
+def test_only_answers_are_learnt(encoder: Encoder, example: Supervised, expected: str) -> None:
     encoded = encoder.encode(example)
 
     assert learnt(encoder, encoded) == expected
@@ -90,7 +105,7 @@ def test_a_template_that_drops_earlier_turns_is_refused(tokenizer: Any) -> None:
 
 
 @pytest.mark.parametrize("example", [pair("The sky is", " blue"), talk("sky?", "blue")], ids=["pair", "chat"])
-def test_lengths_are_those_of_the_encoding(encoder: Encoder, example: Example) -> None:
+def test_lengths_are_those_of_the_encoding(encoder: Encoder, example: Supervised) -> None:
     assert encoder.lengths([example, example]) == [len(encoder.encode_whole(example).input_ids)] * 2
 
 
@@ -118,7 +133,7 @@ def test_truncation_is_at_the_end(tokenizer: Any, length: int, learns: bool) -> 
         ),
     ],
 )
-def test_evaluation_asks_for_the_last_answer(encoder: Encoder, example: Example, prompt: str, answer: str) -> None:
+def test_evaluation_asks_for_the_last_answer(encoder: Encoder, example: Supervised, prompt: str, answer: str) -> None:
     given, expected = encoder.prompt_and_answer(example)
 
     assert encoder.tokenizer.decode(given) == prompt
@@ -137,12 +152,13 @@ def test_many_rows_come_back_as_they_were(encoder: Encoder) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", [pair("The big sky is", " blue"), talk("big sky?", "blue")], ids=["pair", "chat"])
-def test_the_loss_is_that_of_transformers(encoder: Encoder, tmp_path: Any, example: Example) -> None:
+def test_the_loss_is_that_of_transformers(encoder: Encoder, tmp_path: Any, example: Supervised) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
     import trainer_factories as make
-    from attune_trainer.methods.loop import Collator, token_mean
+    from attune_trainer.methods.collate import Collator
+    from attune_trainer.methods.loop import token_mean
 
     make.make_model(tmp_path / "model")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
@@ -161,3 +177,215 @@ def test_the_loss_is_that_of_transformers(encoder: Encoder, tmp_path: Any, examp
 
 def _count(encoded: Encoded) -> int:
     return sum(label != IGNORED for label in encoded.labels)
+
+
+def test_tools_and_tool_calls_go_through_the_template(tokenizer: Any) -> None:
+    encoder = with_template(tokenizer, TOOLS)
+    call = '{"tool_calls": [{"type": "function", "function": {"name": "colour", "arguments": {"of": "sky"}}}]}'
+    turns = (
+        Turn("user", "sky?"),
+        Turn("assistant", "", 1, call),
+        Turn("tool", "blue", 0, '{"tool_call_id": "1"}'),
+        Turn("assistant", "It is blue.", 1),
+    )
+    encoded = encoder.encode(Supervised("x#1", turns, '[{"type": "function", "function": {"name": "colour"}}]'))
+
+    assert learnt(encoder, encoded) == 'colour({"of": "sky"})<|im_end|>It is blue.<|im_end|>'
+    assert '<|im_start|>tools\n[{"type": "function"' in tokenizer.decode(encoded.input_ids)
+    assert "<|im_start|>tool\nblue<|im_end|>" in tokenizer.decode(encoded.input_ids)
+
+
+def preferred(prompt: str, chosen: str, rejected: str, *, chat: bool = False) -> Pair:
+    asks, says = ("user", "assistant") if chat else ("prompt", "completion")
+    return Pair("x#1", (Turn(asks, prompt),), (Turn(says, chosen, 1),), (Turn(says, rejected),))
+
+
+def rated(prompt: str, completion: str, *, chat: bool = False) -> Rated:
+    asks, says = ("user", "assistant") if chat else ("prompt", "completion")
+    return Rated("x#1", (Turn(asks, prompt),), (Turn(says, completion, 1),), desirable=True)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        pytest.param(
+            preferred("The sky is", " blue", " red"),
+            ("The sky is", " blue<|endoftext|>", " red<|endoftext|>"),
+            id="strings",
+        ),
+        pytest.param(
+            preferred("The sky is", " blue", " blue and red"),
+            ("The sky is", " blue<|endoftext|>", " blue and red<|endoftext|>"),
+            id="answers-that-begin-alike",
+        ),
+        pytest.param(
+            preferred("The sky is ", "blue", "red"),
+            ("The sky is", " blue<|endoftext|>", " red<|endoftext|>"),
+            id="a-token-over-the-seam-is-the-answers",
+        ),
+        pytest.param(
+            preferred("sky?", "blue", "red", chat=True),
+            ("<|im_start|>user\nsky?<|im_end|>\n<|im_start|>assistant\n", "blue<|im_end|>\n", "red<|im_end|>\n"),
+            id="chat",
+        ),
+    ],
+)
+def test_a_pair_is_a_prompt_and_two_answers(tokenizer: Any, row: Pair, expected: tuple[str, str, str]) -> None:
+    made = PairEncoder(tokenizer, 64).encode(row)
+
+    assert tuple(tokenizer.decode(ids) for ids in (made.prompt, made.chosen, made.rejected)) == expected
+
+
+def test_both_answers_of_a_pair_are_cut(tokenizer: Any) -> None:
+    whole = PairEncoder(tokenizer, 64).encode(preferred("The sky is", " blue", " red and white"))
+    cut = PairEncoder(tokenizer, len(whole.prompt) + 1).encode(preferred("The sky is", " blue", " red and white"))
+
+    assert cut.prompt == whole.prompt
+    assert (cut.chosen, cut.rejected) == (whole.chosen[:1], whole.rejected[:1])
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        pytest.param(rated("The sky is", " blue"), ("The sky is", " blue<|endoftext|>"), id="strings"),
+        pytest.param(
+            rated("sky?", "blue", chat=True),
+            ("<|im_start|>user\nsky?<|im_end|>\n<|im_start|>assistant\n", "blue<|im_end|>\n"),
+            id="chat",
+        ),
+    ],
+)
+def test_a_rated_answer_is_a_prompt_and_an_answer(tokenizer: Any, row: Rated, expected: tuple[str, str]) -> None:
+    made = RatedEncoder(tokenizer, 64).encode(row)
+
+    assert (tokenizer.decode(made.prompt), tokenizer.decode(made.answer), made.desirable) == (*expected, True)
+
+
+@pytest.mark.parametrize("limit", [3, 64], ids=["the-prompt-fills-it", "there-is-room"])
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        pytest.param(Encoder, pair("The big sky is", " blue"), id="supervised"),
+        pytest.param(PairEncoder, preferred("The big sky is", " blue", " red"), id="pair"),
+        pytest.param(RatedEncoder, rated("The big sky is", " blue"), id="rated"),
+    ],
+)
+def test_a_prompt_that_leaves_no_room_for_the_answer(tokenizer: Any, kind: Any, row: Any, limit: int) -> None:
+    finding = kind(tokenizer, limit).finding(row)
+
+    assert (finding.code if finding else None) == ("prompt_too_long" if limit == 3 else None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "expected"),
+    [
+        pytest.param(PairEncoder, [preferred("The sky is", " blue", " red and white")] * 2, [11, 11], id="pairs"),
+        pytest.param(PairEncoder, [preferred("sky?", "red and white", "blue", chat=True)], None, id="pairs-of-chat"),
+        pytest.param(RatedEncoder, [rated("The sky is", " blue"), rated("The sky", " is blue")], None, id="rated"),
+        pytest.param(TokenEncoder, [Labeled("x#1", "The sky", "blue")], None, id="labelled"),
+    ],
+)
+def test_lengths_are_those_of_what_goes_through_the_model(
+    tokenizer: Any, kind: Any, rows: list[Any], expected: list[int] | None
+) -> None:
+    encoder = kind(tokenizer, 1000)
+    made = [encoder.encode(row) for row in rows]
+    lengths = encoder.lengths(rows)
+
+    assert lengths == [row.longest if hasattr(row, "longest") else len(row.input_ids) for row in made]
+    assert expected is None or len(lengths) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "size", "stride", "expected"),
+    [
+        pytest.param([3], 8, None, [(0, 4)], id="one-short-document"),
+        pytest.param([3, 2], 4, None, [(0, 4), (4, 7)], id="over-the-seam"),
+        pytest.param([3, 3], 4, None, [(0, 4), (4, 8)], id="no-remainder"),
+        pytest.param([3, 4], 4, None, [(0, 4), (4, 8)], id="one-token-is-left-and-nothing-to-foresee"),
+        pytest.param([9], 4, 2, [(0, 4), (2, 6), (4, 8), (6, 10)], id="windows-that-overlap"),
+        pytest.param([9], 4, 100, [(0, 4), (4, 8), (8, 10)], id="a-stride-that-would-skip-text"),
+    ],
+)
+def test_documents_are_joined_and_cut(
+    tokenizer: Any, lengths: list[int], size: int, stride: int | None, expected: list[tuple[int, int]]
+) -> None:
+    documents = [Document(f"x#{i}", " sky" * length) for i, length in enumerate(lengths)]
+    end = tokenizer.eos_token_id
+    joined = [i for document in documents for i in [*tokenizer(document.text)["input_ids"], end]]
+    encoder = TextEncoder(tokenizer, size, stride)
+
+    assert sum(encoder.lengths(documents)) == len(joined) == sum(lengths) + len(lengths)
+    assert list(encoder.windows(documents)) == [joined[start:stop] for start, stop in expected]
+
+
+def test_end_of_text_comes_where_a_document_ends_and_not_between_its_parts(tokenizer: Any) -> None:
+    documents = [
+        Document("a.txt#1", " sky"),
+        Document("a.txt#2", " is", continues=True),
+        Document("b.txt#2", " blue", continues=True),  # its first part is held out
+        Document("c.jsonl#1", " grass"),
+    ]
+    (window,) = TextEncoder(tokenizer, 64).windows(documents)
+
+    assert tokenizer.decode(window) == " sky is<|endoftext|> blue<|endoftext|> grass<|endoftext|>"
+
+
+def test_a_label_is_one_token_after_the_question(tokenizer: Any) -> None:
+    encoded = TokenEncoder(tokenizer, 64).encode(Labeled("x#1", "The sky", "blue"))
+
+    assert tokenizer.decode(encoded.input_ids) == "The sky\nLabel: blue"
+    assert [i for i in encoded.labels if i != IGNORED] == tokenizer(" blue")["input_ids"] == encoded.input_ids[-1:]
+
+
+@pytest.mark.parametrize("length", [12, 16, 40])
+def test_a_long_text_is_cut_before_the_question(tokenizer: Any, length: int) -> None:
+    text = tokenizer.decode(TokenEncoder(tokenizer, length).encode(Labeled("x#1", "small sky " * 50, "blue")).input_ids)
+
+    assert text.startswith("small sky")
+    assert text.endswith("\nLabel: blue")
+    assert len(TokenEncoder(tokenizer, length).prompt("small sky " * 50)) in {length - 1, length - 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "labels", "code"),
+    [
+        pytest.param(TokenEncoder, "blue", (), None, id="one-token"),
+        pytest.param(TokenEncoder, "somewhat blue", (), "label_not_one_token", id="several-tokens"),
+        pytest.param(TokenEncoder, "blue", ("blue", "red"), None, id="known"),
+        pytest.param(TokenEncoder, "green", ("blue", "red"), "unknown_label", id="unknown"),
+        pytest.param(HeadEncoder, "somewhat blue", (), None, id="a-head-takes-any-label"),
+        pytest.param(HeadEncoder, "green", ("blue", "red"), "unknown_label", id="unknown-to-a-head"),
+    ],
+)
+def test_labels_that_cannot_be_learnt(
+    tokenizer: Any, kind: Any, label: str, labels: tuple[str, ...], code: str | None
+) -> None:
+    finding = kind(tokenizer, 64, labels).finding(Labeled("x#1", "The sky", label))
+
+    assert (finding.code if finding else None) == code
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "kind"),
+    [
+        pytest.param("SFT", {}, Encoder, id="sft"),
+        pytest.param("DPO", {}, PairEncoder, id="dpo"),
+        pytest.param("ORPO", {}, PairEncoder, id="orpo"),
+        pytest.param("KTO", {}, RatedEncoder, id="kto"),
+        pytest.param("ContinuedPretraining", {}, TextEncoder, id="continued-pretraining"),
+        pytest.param("Classification", {}, TokenEncoder, id="classification"),
+        pytest.param("Classification", {"classification": {"style": "Head"}}, HeadEncoder, id="head"),
+    ],
+)
+def test_every_method_has_its_encoder(tokenizer: Any, method: str, more: dict[str, Any], kind: Any) -> None:
+    blocks = {
+        "model": {"source": "s3://b/m"},
+        "method": Method(method),
+        "dataset": {"train": ["s3://b/d.jsonl"]},
+        "training": {"epochs": 1},
+        "output": {"uri": "s3://b/o"},
+        **more,
+    }
+
+    assert type(encoder_for(Workload.model_validate(blocks), tokenizer, 64)) is kind

@@ -242,9 +242,9 @@ def test_a_store_that_is_down_is_no_fault_of_the_manifest(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        pytest.param({"method": "DPO"}, "spec.method: DPO", id="method"),
+        pytest.param({"method": "DPO"}, "spec.evaluation.metrics[0]: Accuracy", id="metric-of-another-method"),
         pytest.param({"tuning": {"type": "QLoRA"}}, "spec.tuning.type: QLoRA", id="tuning"),
-        pytest.param({"training": {"packing": True}}, "spec.training.packing", id="packing"),
+        pytest.param({"training": {"beta": 0.1}}, "spec.training.beta", id="beta"),
         pytest.param({"evaluation": {"metrics": [{"name": "BLEU"}]}}, "spec.evaluation.metrics[0]: BLEU", id="metric"),
         pytest.param(
             {"tuning": {"type": "Full"}, "output": {"format": "Adapter"}}, "Full tuning makes none", id="full-adapter"

@@ -1,104 +1,112 @@
-"""The one form of a supervised example from preflight on, and its parquet files.
+"""The canonical form of the rows, one per kind of method, and its parquet files: data/{train,test}.parquet of a run.
 
-An example is a sequence of turns. Some turns are answers, which the model learns; the rest it only reads:
+Only preflight knows file formats; every later stage reads these.
 
-- Chat: roles `system`, `user`, `assistant`; the assistant's turns with weight 1 are learnt.
-- PromptCompletion: exactly two turns, of roles `prompt` and `completion`; the completion is learnt.
+| kind | columns beside `row_id` |
+| --- | --- |
+| Supervised | turns, tools |
+| Pair | prompt, chosen, rejected (turns each), tools |
+| Rated | prompt, completion (turns each), desirable, tools |
+| Document | text, continues |
+| Labeled | text, label |
 
-Columns of `data/train.parquet` and `data/test.parquet`:
-
-| column | type | what |
-| --- | --- | --- |
-| row_id | string | `<file URI>#<line>`: the same from preflight to predictions, and it leads back to the source |
-| turns | list of struct(role: string, content: string, weight: int8) | the example |
+A turn is struct(role: string, content: string, weight: int8, extra: string).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from itertools import accumulate, chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Generic, Self, TypeVar
 
 import pyarrow as pa
 from pyarrow import parquet
 
-from attune_trainer import digests
+from attune_contract.enums import Method
+from attune_trainer.data.examples import Document, Example, Labeled, Pair, Rated, Supervised, Turn
 
-PROMPT, COMPLETION, ASSISTANT = "prompt", "completion", "assistant"
-SCHEMA = pa.schema(
-    [
-        ("row_id", pa.string()),
-        (
-            "turns",
-            pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("weight", pa.int8())])),
-        ),
-    ]
-)
+E = TypeVar("E", bound=Example)
+_TURN = pa.struct([("role", pa.string()), ("content", pa.string()), ("weight", pa.int8()), ("extra", pa.string())])
+_TURNS = pa.list_(_TURN)
+_COLUMN_TYPES: dict[str, pa.DataType] = {
+    "turns": _TURNS,
+    "prompt": _TURNS,
+    "chosen": _TURNS,
+    "rejected": _TURNS,
+    "completion": _TURNS,
+    "desirable": pa.bool_(),
+    "continues": pa.bool_(),
+}
 _BATCH = 1024
-
-
-class Turn(NamedTuple):
-    """One message, or one half of a prompt and its completion."""
-
-    role: str
-    content: str
-    weight: int = 0
-    """1 where the model learns this turn."""
+_CHARACTERS = 8 << 20
+"""A row group ends there too: rows may be megabytes long."""
 
 
 @dataclass(frozen=True)
-class Example:
-    """One supervised example with at least one turn of weight 1."""
+class Kind(Generic[E]):
+    """One kind of row, and how it is written and read.
 
-    row_id: str
-    turns: tuple[Turn, ...]
+    Args:
+        make: the class of its rows.
+    """
 
-    @property
-    def is_chat(self) -> bool:
-        """Whether the model's chat template applies."""
-        return self.turns[0].role != PROMPT
+    make: Callable[..., E]
 
     @property
-    def answer_index(self) -> int:
-        """Index of the last turn that is learnt: the one that evaluation asks for."""
-        return max(i for i, turn in enumerate(self.turns) if turn.weight)
+    def schema(self) -> pa.Schema:
+        """The columns of its parquet files."""
+        names = [field.name for field in fields(self.make)]  # type: ignore[arg-type]  # each `make` is a dataclass
+        return pa.schema([(name, _COLUMN_TYPES.get(name, pa.string())) for name in names])
 
-    @property
-    def answer(self) -> str:
-        """The text that evaluation expects."""
-        return self.turns[self.answer_index].content
-
-    def asked(self, answer: str | None = None) -> "Example":
-        """The example as evaluation sees it: cut after its last answer, which alone counts.
-
-        Args:
-            answer: text to put in the answer's place; None leaves it.
-        """
-        last = self.answer_index
-        before = tuple(turn._replace(weight=0) for turn in self.turns[:last])
-        turn = self.turns[last]
-        return replace(self, turns=(*before, turn if answer is None else turn._replace(content=answer)))
-
-    def prompt_digest(self) -> str:
-        """Digest of all before the last answer: rows that share it stay on one side of a split."""
-        return digests.of_json([turn[:2] for turn in self.turns[: self.answer_index]])
-
-    def digest(self) -> str:
-        """Digest of the whole example, its row id apart."""
-        return digests.of_json(self.turns)
+    def load(self, row: dict[str, Any]) -> E:
+        """One row of a parquet file."""
+        return self.make(**{name: _value(name, value) for name, value in row.items()})
 
 
-class Writer:
-    """Writes examples to one parquet file, a row group at a time."""
+SUPERVISED = Kind(Supervised)
+PAIR = Kind(Pair)
+RATED = Kind(Rated)
+DOCUMENT = Kind(Document)
+LABELED = Kind(Labeled)
+_OF_METHOD: dict[Method, Kind[Any]] = {
+    Method.SFT: SUPERVISED,
+    Method.DPO: PAIR,
+    Method.ORPO: PAIR,
+    Method.KTO: RATED,
+    Method.CONTINUED_PRETRAINING: DOCUMENT,
+    Method.CLASSIFICATION: LABELED,
+}
 
-    def __init__(self, path: Path) -> None:
-        self._rows: list[dict[str, Any]] = []
-        self._file = parquet.ParquetWriter(path, SCHEMA, compression="zstd")
 
-    def write(self, example: Example) -> None:
-        """Appends one example."""
-        self._rows.append({"row_id": example.row_id, "turns": [turn._asdict() for turn in example.turns]})
-        if len(self._rows) >= _BATCH:
+def kind_of(method: Method) -> Kind[Any]:
+    """The kind of row that a method learns from."""
+    return _OF_METHOD[method]
+
+
+class Writer(Generic[E]):
+    """Writes rows of one kind to one parquet file, a row group at a time.
+
+    Columns are put together here rather than row by row: that is several times as fast.
+
+    Args:
+        path: the file.
+        kind: the kind of row.
+        compression: as pyarrow calls it.
+    """
+
+    def __init__(self, path: Path, kind: Kind[E], compression: str = "zstd") -> None:
+        self._schema = kind.schema
+        self._names: list[str] = self._schema.names
+        self._file = parquet.ParquetWriter(path, self._schema, compression=compression)
+        self._rows: list[E] = []
+        self._characters = 0
+
+    def write(self, example: E) -> None:
+        """Appends one row."""
+        self._rows.append(example)
+        self._characters += example.size()
+        if len(self._rows) >= _BATCH or self._characters >= _CHARACTERS:
             self._flush()
 
     def __enter__(self) -> Self:
@@ -111,18 +119,82 @@ class Writer:
 
     def _flush(self) -> None:
         if self._rows:
-            self._file.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA))
-            self._rows = []
+            columns = [_column([getattr(row, name) for row in self._rows], name) for name in self._names]
+            self._file.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+            self._rows, self._characters = [], 0
 
 
-def read(path: Path) -> Iterator[Example]:
-    """The examples of a parquet file, in order, a batch at a time."""
+def read(path: Path, kind: Kind[E]) -> Iterator[E]:
+    """The rows of a parquet file, in order, a row group at a time."""
+    for group in groups(path):
+        for row in group.to_pylist():
+            yield kind.load(row)
+
+
+def groups(path: Path) -> Iterator[Any]:
+    """The row groups of a parquet file, as tables: small ones, however many rows the file has."""
     with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_BATCH):
-            for row in batch.to_pylist():
-                yield Example(row["row_id"], tuple(Turn(**turn) for turn in row["turns"]))
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)
+
+
+def part(path: Path, chosen: Any, targets: tuple[Path, Path], schema: pa.Schema) -> None:
+    """Parts a file in two without looking into its rows.
+
+    Args:
+        path: the file.
+        chosen: bool per row, as a numpy array.
+        targets: where the rows go that are not chosen, and those that are.
+        schema: the columns.
+    """
+    at = 0
+    with _Gathering(targets[0], schema) as others, _Gathering(targets[1], schema) as ours:
+        for group in groups(path):
+            mask = chosen[at : at + group.num_rows]
+            at += group.num_rows
+            ours.add(group.filter(pa.array(mask)))
+            others.add(group.filter(pa.array(~mask)))
+
+
+class _Gathering:
+    """Writes tables to one file, small ones together."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._file = parquet.ParquetWriter(path, schema, compression="zstd")
+        self._tables: list[Any] = []
+
+    def add(self, table: Any) -> None:
+        self._tables.append(table)
+        if sum(t.num_rows for t in self._tables) >= _BATCH or sum(t.nbytes for t in self._tables) >= _CHARACTERS:
+            self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        if self._tables:
+            self._file.write_table(pa.concat_tables(self._tables).combine_chunks())
+        self._tables = []
 
 
 def count(path: Path) -> int:
-    """How many examples a parquet file has, without reading them."""
+    """How many rows a parquet file has, without reading them."""
     return int(parquet.read_metadata(path).num_rows)
+
+
+def _column(values: list[Any], name: str) -> Any:
+    if _COLUMN_TYPES.get(name) is not _TURNS:
+        return pa.array(values, _COLUMN_TYPES.get(name, pa.string()))
+    ends = [0, *accumulate(map(len, values))]
+    turns = list(chain.from_iterable(values))
+    parts = zip(*turns, strict=True) if turns else ([], [], [], [])
+    arrays = [pa.array(list(part), field.type) for part, field in zip(parts, _TURN, strict=True)]
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.StructArray.from_arrays(arrays, fields=list(_TURN)))
+
+
+def _value(name: str, value: Any) -> Any:
+    return tuple(Turn(**turn) for turn in value) if _COLUMN_TYPES.get(name) is _TURNS else value

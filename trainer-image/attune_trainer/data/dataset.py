@@ -1,21 +1,30 @@
 """A dataset as preflight leaves it: read, checked, parted into train and test, and measured."""
 
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from attune_contract.enums import DataFormat
-from attune_contract.outcome import RowError, Validation
-from attune_contract.spec import Dataset
-from attune_trainer.data import canonical, detect, split
-from attune_trainer.data.check import Reader, Source
-from attune_trainer.data.encoding import Encoder
+from attune_contract.abilities import PACKS
+from attune_contract.enums import ClassificationStyle, Method, MetricName
+from attune_contract.outcome import RowError, Validation, WarningCount
+from attune_contract.spec import Workload
+from attune_trainer.data import canonical, detect, figures, split
+from attune_trainer.data.check import Progress, Reader
+from attune_trainer.data.encoding.select import encoder_for
+from attune_trainer.data.kept import Source
+from attune_trainer.data.labels import Labels
+from attune_trainer.data.measure import Measure
 from attune_trainer.data.objects import DataFile
 from attune_trainer.data.problems import ProblemLog
-from attune_trainer.models import FIELD
+from attune_trainer.data.quality import observer, warnings
+from attune_trainer.data.quality.observer import QualityReport
+from attune_trainer.data.verdict import judge
 
-MIN_TRAIN_ROWS = 2
-MIN_TEST_ROWS = 1
+_EXAMPLES = 3
+"""Rows that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +32,31 @@ class Request:
     """What is asked of a dataset.
 
     Args:
-        spec: the manifest's block.
-        files: the objects that its URIs mean.
-        model: URI of the base model, for messages.
+        work: the manifest's blocks: method, dataset, metrics, classification.
+        files: the objects that the dataset's URIs mean.
         sequence_length: tokens beyond it are cut off.
-        needs_closed_set: whether a metric chooses among the answers seen in train.
     """
 
-    spec: Dataset
+    work: Workload
     files: tuple[DataFile, ...]
-    model: str
     sequence_length: int
-    needs_closed_set: bool
+
+    @property
+    def needs_closed_set(self) -> bool:
+        """Whether a metric chooses among the answers seen in train."""
+        metrics = self.work.evaluation.resolved_metrics(self.work.method)
+        return self.work.method is Method.SFT and any(metric.name is MetricName.ACCURACY for metric in metrics)
+
+    @property
+    def says_labels(self) -> bool:
+        """Whether each label must be one token."""
+        style = self.work.resolved_classification().style
+        return self.work.method is Method.CLASSIFICATION and style is ClassificationStyle.TOKEN
+
+    @property
+    def first_file(self) -> str:
+        """Where a problem of the whole is said to be."""
+        return self.files[0].info.uri if self.files else self.work.dataset.train[0]
 
 
 @dataclass(frozen=True)
@@ -43,9 +65,20 @@ class Checked:
 
     format: str
     sources: tuple[Source, ...]
-    sides: split.Sides
+    sides: figures.Sides
+    quality: QualityReport
+    warnings: tuple[WarningCount, ...]
+    packed_sequences: int | None
+    """Sequences that packing would make of the rows of train."""
+    labels: tuple[str, ...] = ()
+    """Of Classification: all of them, in the order of their numbers."""
 
-    def validation(self, problems: ProblemLog, report_uri: str) -> Validation:
+    @property
+    def lengths(self) -> Counter[int]:
+        """How many rows of train have so many tokens, for histograms and estimates."""
+        return self.sides.lengths
+
+    def validation(self, problems: ProblemLog, report_uri: str | None) -> Validation:
         """The figures for the resource's status."""
         sides = self.sides
         return Validation(
@@ -58,6 +91,9 @@ class Checked:
             leaked_rows=sides.leaked_rows,
             truncated_rows=sides.truncated_rows,
             tokens=sides.tokens,
+            labels=sides.labels_shown,
+            packed_sequences=self.packed_sequences,
+            warnings=self.warnings,
             error_count=problems.total,
             errors=tuple(problems.first),
             report_uri=report_uri,
@@ -65,88 +101,137 @@ class Checked:
 
 
 def check(
-    request: Request, encoder: Encoder | None, problems: ProblemLog, scratch: Path, on_rows: Callable[[int], None]
+    request: Request,
+    tokenizer: Any | None,
+    problems: ProblemLog,
+    scratch: Path,
+    on_progress: Callable[[Progress], None],
 ) -> Checked:
     """Reads every row of every file.
 
     Args:
         request: what is asked.
-        encoder: the model's tokenizer; None where it has no usable one, which is among the problems already.
+        tokenizer: the model's, with the chat template that the run uses; None where it has no usable one, which is
+            among the problems already, or where none is asked for: then no tokens are counted.
         problems: takes everything that is wrong.
         scratch: a folder for train.parquet, test.parquet and what is in between.
-        on_rows: told how many rows were read so far.
+        on_progress: told how far reading is.
 
     Raises:
-        InvalidConfigurationError: the format is not one for SFT, or `columns` names no field of it.
+        InvalidConfigurationError: the format is not one of the method's, or `columns` names no field of it.
+        AccessDeniedError: none of the files may be read.
     """
-    choice = detect.choose(request.spec.format, request.spec.columns, request.files)
+    work = request.work
+    choice = detect.choose(work, request.files, scratch)
+    shape = choice.format if choice else detect.any_shape(work)
+    labels = _labels(work, shape.names.columns.get("label", "label"))
+    spool, kind = scratch / "rows.parquet", canonical.kind_of(work.method)
+    encoder = (
+        encoder_for(work, tokenizer, request.sequence_length, labels.given if labels else ()) if tokenizer else None
+    )
+    with canonical.Writer(spool, kind, "lz4") as writer, ThreadPoolExecutor(1) as pool:
+        reader = Reader(
+            format=shape,
+            measure=Measure(encoder) if encoder else None,
+            problems=problems,
+            writer=writer,
+            observer=observer.new(work, tokenizer, request.sequence_length),
+            labels=labels,
+            scratch=scratch,
+            has_template=bool(tokenizer and tokenizer.chat_template),
+            on_progress=on_progress,
+            total_bytes=sum(file.info.size for file in request.files),
+            pool=pool,
+        )
+        for file in sorted(request.files, key=lambda file: file.held_out) if choice else ():
+            reader.read(file)
+    if reader.denied and len(reader.denied) == len(request.files):
+        raise reader.denied[0]
+    return _conclude(request, reader, choice, tokenizer, scratch)
+
+
+def _conclude(
+    request: Request, reader: Reader, choice: detect.Choice | None, tokenizer: Any | None, scratch: Path
+) -> Checked:
+    """Parts the rows, and says what only shows once all of them are read."""
+    work, kept, problems = request.work, reader.kept, reader.problems
+    held_out = _held_out(work, reader)
+    kind = canonical.kind_of(work.method)
+    limit = None if work.method is Method.CONTINUED_PRETRAINING else request.sequence_length
+    sides = figures.part(scratch / "rows.parquet", kind, kept, held_out, folder=scratch, limit=limit)
+    quality = reader.observer.conclude(held_out, lambda index: kept.locate(index, reader.sources))
+    cut = _truncation(reader, held_out, sides, limit)
+    found = (*([cut] if cut else []), *quality.warnings)
     if choice is None:
         _unrecognized(request, problems)
-    elif choice.format.name is DataFormat.CHAT and encoder and not encoder.tokenizer.chat_template:
-        _no_chat_template(request, problems)
-        encoder = None
-    spool = scratch / "rows.parquet"
-    with canonical.Writer(spool) as writer:
-        reader = Reader(choice.format if choice else None, encoder, problems, writer, on_rows)
-        for file in request.files if choice else ():
-            reader.read(file)
-    sides = split.write_sides(spool, reader.kept, _held_out(request, reader), scratch, request.sequence_length)
-    if choice:
-        _judge(request, sides, problems)
-    return Checked(choice.why if choice else "", tuple(reader.sources), sides)
+    else:
+        if reader.needs_template:
+            _no_chat_template(work, problems)
+        judge(request, reader, sides, tokenizer)
+        _enforce(request, found, problems)
+    return Checked(
+        format=choice.why if choice else "",
+        sources=tuple(reader.sources),
+        sides=sides,
+        quality=quality,
+        warnings=found,
+        packed_sequences=figures.packed(sides.lengths, request.sequence_length) if work.method in PACKS else None,
+        labels=reader.labels.all if reader.labels else (),
+    )
 
 
-def _held_out(request: Request, reader: Reader) -> bytearray:
-    if request.spec.test:
-        return reader.kept.held_out
-    part = request.spec.split
-    return split.held_out_by_fraction(reader.kept.prompts, part.test_fraction, part.seed)
+def _labels(work: Workload, column: str) -> Labels | None:
+    given = work.resolved_classification().labels
+    return Labels(given, column) if work.method is Method.CLASSIFICATION else None
 
 
-def _judge(request: Request, sides: split.Sides, problems: ProblemLog) -> None:
-    """Problems that only show once all rows are read."""
-    where = "spec.dataset.test" if request.spec.test else "spec.dataset.split.testFraction"
-    for name, rows, least, field in (
-        ("training", sides.train_rows, MIN_TRAIN_ROWS, "spec.dataset.train"),
-        ("evaluation", sides.test_rows, MIN_TEST_ROWS, where),
-    ):
-        if rows < least:
-            text = f"{rows} usable rows are left for {name}, and at least {least} are needed"
-            problems.add(RowError(code="too_few_rows", file=_first_file(request), field=field, message=text))
-    if request.needs_closed_set and sides.answers > split.CLOSED_SET:
-        text = (
-            f"Accuracy chooses among the answers seen in train, and there are more than {split.CLOSED_SET} of them; "
-            "use ExactMatch for free text"
-        )
-        problems.add(
-            RowError(
-                code="accuracy_needs_closed_set",
-                file=_first_file(request),
-                field="spec.evaluation.metrics",
-                message=text,
+def _held_out(work: Workload, reader: Reader) -> bytearray:
+    kept = reader.kept
+    if work.dataset.test:
+        return kept.held_out
+    part = work.dataset.split
+    return split.held_out_by_fraction(kept.prompts, part.test_fraction, part.seed, kept.strata, tuple(kept.labels))
+
+
+def _truncation(reader: Reader, held_out: bytearray, sides: figures.Sides, limit: int | None) -> WarningCount | None:
+    if limit is None or not sides.truncated_rows:
+        return None
+    kept = reader.kept
+    cut = (i for i, tokens in enumerate(kept.tokens) if tokens > limit and not held_out[i])
+    first = [kept.locate(index, reader.sources) for index, _ in zip(cut, range(_EXAMPLES), strict=False)]
+    return warnings.truncation(sides.truncated_rows, sides.train_rows, limit, first)
+
+
+def _enforce(request: Request, found: tuple[WarningCount, ...], problems: ProblemLog) -> None:
+    """Warnings that spec.dataset.strict names are errors."""
+    for warning in found:
+        if warning.code in request.work.dataset.strict:
+            problems.add(
+                RowError(
+                    code=warning.code.value,
+                    file=request.first_file,
+                    field="spec.dataset.strict",
+                    message=warning.message,
+                )
             )
-        )
 
 
 def _unrecognized(request: Request, problems: ProblemLog) -> None:
     if request.files:
         text = (
-            f"none of the first {detect.LOOKED_AT} rows of any file has 'messages', or 'prompt' and 'completion'; say "
-            "with spec.dataset.columns what they are called here"
+            f"none of the first {detect.LOOKED_AT} rows of any file has {detect.expected(request.work)}; say with "
+            "spec.dataset.columns what they are called here"
         )
-        problems.add(
-            RowError(
-                code="missing_column", file=_first_file(request), line=1, field="spec.dataset.format", message=text
-            )
+        error = RowError(
+            code="missing_column", file=request.first_file, line=1, field="spec.dataset.format", message=text
         )
+        problems.add(error)
 
 
-def _no_chat_template(request: Request, problems: ProblemLog) -> None:
+def _no_chat_template(work: Workload, problems: ProblemLog) -> None:
     text = (
-        "the data is Chat and the model has no chat template; use an instruction-tuned model, or PromptCompletion data"
+        "the data is conversations and the model has no chat template; give one as spec.model.chatTemplate, use an "
+        "instruction-tuned model, or data of plain prompts and answers"
     )
-    problems.add(RowError(code="no_chat_template", file=request.model, field=FIELD, message=text))
-
-
-def _first_file(request: Request) -> str:
-    return request.files[0].info.uri if request.files else request.spec.train[0]
+    error = RowError(code="no_chat_template", file=work.model.source, field="spec.model.chatTemplate", message=text)
+    problems.add(error)

@@ -1,14 +1,21 @@
 """Format Auto: which format the rows have, and why we think so."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 
+from attune_contract.abilities import formats_of
 from attune_contract.enums import DataFormat
+from attune_contract.spec import Workload
 from attune_trainer.data import rows
-from attune_trainer.data.formats import SUPPORTED, Format
-from attune_trainer.data.lines import Lines
+from attune_trainer.data.files.opening import Opened, kind
+from attune_trainer.data.formats.base import Format
+from attune_trainer.data.formats.table import shapes_of
+from attune_trainer.data.formats.texts import TEXT
 from attune_trainer.data.objects import DataFile
-from attune_trainer.errors import InvalidConfigurationError
+from attune_trainer.errors import AccessDeniedError, InvalidConfigurationError, ObjectNotFoundError
 
 LOOKED_AT = 20
 """Rows of each file that are looked at; a broken first row must not decide."""
@@ -23,53 +30,91 @@ class Choice:
     """For the report: `Chat (spec.dataset.format)`."""
 
 
-def choose(name: DataFormat, columns: Mapping[str, str], files: tuple[DataFile, ...]) -> Choice | None:
+def choose(work: Workload, files: tuple[DataFile, ...], scratch: Path) -> Choice | None:
     """The format as given, or as the first rows have it.
+
+    Args:
+        work: names the method, which reads some formats only, and what the manifest says of the dataset.
+        files: looked into in their order.
+        scratch: a folder for copies of files that cannot be streamed.
 
     Returns:
         None where no row that was looked at fits a format.
 
     Raises:
-        InvalidConfigurationError: the format is not one for SFT, or `columns` names a field that no format has.
+        InvalidConfigurationError: the format is not one of the method's, or `columns` names a field that no format has.
     """
-    known = {f.name: f for f in SUPPORTED}
-    if name not in known and name is not DataFormat.AUTO:
+    name, columns = work.dataset.format, work.dataset.columns
+    candidates = [replace(shape, columns=columns, rating=work.dataset.rating) for shape in shapes_of(work.method, name)]
+    if not candidates:
+        known = " and ".join(known.value for known in formats_of(work.method))
         raise InvalidConfigurationError(
-            f"spec.dataset.format: SFT takes {' and '.join(known)}, not {name.value}. Auto finds out by itself."
+            f"spec.dataset.format: {work.method.value} takes {known}, not {name.value}. Auto finds out by itself."
         )
-    candidates = [replace(f, columns=columns) for f in SUPPORTED if name in {f.name, DataFormat.AUTO}]
-    _check_columns(columns, candidates)
-    if name is not DataFormat.AUTO:
-        return Choice(candidates[0], f"{name.value} (spec.dataset.format)")
-    return _look(candidates, files)
+    _check_columns(work, candidates)
+    found = _look(candidates, files, scratch)
+    if name is DataFormat.AUTO:
+        return found
+    shape = found.format if found else candidates[0]
+    return Choice(shape, f"{shape.title} (spec.dataset.format)")
 
 
-def _look(candidates: list[Format], files: tuple[DataFile, ...]) -> Choice | None:
+def any_shape(work: Workload) -> Format:
+    """The shape that is taken where none was recognised, so that no row is read by it."""
+    return shapes_of(work.method, work.dataset.format)[0]
+
+
+def expected(work: Workload) -> str:
+    """What rows of the method have, in words: `'messages', or 'prompt' and 'completion'`."""
+    columns = work.dataset.columns
+    return ", or ".join(
+        _joined([repr(columns.get(name, name)) for name in shape.fields])
+        for shape in shapes_of(work.method, work.dataset.format)
+    )
+
+
+def first_rows(file: DataFile, scratch: Path) -> Iterator[tuple[int | None, rows.Row]]:
+    """The first rows of a file that can be read, with their lines; a part of plain text counts as a row of `text`."""
+    with closing(iter(Opened(file, scratch))) as records:  # type: ignore[type-var]  # a generator
+        for record in islice(records, LOOKED_AT):
+            if record.row is not None:
+                yield record.line, record.row
+
+
+def _look(candidates: list[Format], files: tuple[DataFile, ...], scratch: Path) -> Choice | None:
     for file in files:
-        for number, row in _first_rows(file):
-            fitting = next((f for f in candidates if f.fits(row)), None)
-            if fitting:
-                names = " and ".join(repr(fitting.columns.get(n, n)) for n in fitting.fields)
-                return Choice(fitting, f"{fitting.name.value} (found: {file.info.uri} line {number} has {names})")
+        if kind(file.info.uri) == ".txt":
+            text = next((shape for shape in candidates if shape.name is TEXT.name), None)
+            if text:
+                return Choice(text, f"{text.title} (found: {file.info.uri} is plain text)")
+            continue
+        try:
+            for number, row in first_rows(file, scratch):
+                fitting = next((shape for shape in candidates if shape.fits(row)), None)
+                if fitting:
+                    return Choice(fitting, _why(fitting, file, number))
+        except (AccessDeniedError, ObjectNotFoundError):
+            continue  # told when the file is read
     return None
 
 
-def _first_rows(file: DataFile) -> Iterator[tuple[int, rows.Row]]:
-    with file.store.open(file.info.uri) as stream:
-        for seen, line in enumerate(Lines(stream)):
-            if seen >= LOOKED_AT:
-                return
-            row = rows.parse(line.text) if line.text else None
-            if isinstance(row, dict):
-                yield line.number, row
+def _why(shape: Format, file: DataFile, line: int | None) -> str:
+    names = [repr(shape.names.columns[name]) for name in shape.fields]
+    return f"{shape.title} (found: {file.info.uri} line {line} has {_joined(names)})"
 
 
-def _check_columns(columns: Mapping[str, str], candidates: list[Format]) -> None:
-    fields = {name for f in candidates for name in f.fields}
+def _joined(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+
+
+def _check_columns(work: Workload, candidates: list[Format]) -> None:
+    columns = work.dataset.columns
+    fields = {name for shape in candidates for name in shape.all_fields}
     unknown = sorted(set(columns) - fields)
     if unknown:
+        formats = " or ".join(dict.fromkeys(shape.name.value for shape in candidates))
         raise InvalidConfigurationError(
-            f"spec.dataset.columns: {', '.join(unknown)} is no field of {' or '.join(f.name for f in candidates)}; "
+            f"spec.dataset.columns: {', '.join(unknown)} is no field of {formats}; "
             f"their fields are {', '.join(sorted(fields))}."
         )
     if len(set(columns.values())) != len(columns):

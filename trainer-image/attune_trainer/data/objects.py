@@ -50,6 +50,7 @@ def find(
     """
     files: list[DataFile] = []
     ignored: list[str] = []
+    denied: list[tuple[str, BlockedError]] = []
     fields = [(f"spec.dataset.train[{i}]", uri, False) for i, uri in enumerate(train)]
     fields += [(f"spec.dataset.test[{i}]", uri, True) for i, uri in enumerate(test)]
     for field, uri, held_out in fields:
@@ -59,9 +60,32 @@ def find(
                 files.append(DataFile(info, store, field, held_out))  # noqa: PERF401 - errors may come in between
         except ObjectNotFoundError as error:
             problems.add_error(ObjectNotFoundError(f"{field}: {error}"), uri, "object_not_found")
+        except AccessDeniedError as error:
+            denied.append((uri, _named(error, field)))
         except BlockedError as error:
             missing.append(_named(error, field))
+    _place_denials(denied, files, problems, missing)
     return Found(tuple(files), tuple(ignored))
+
+
+def _place_denials(
+    denied: list[tuple[str, BlockedError]],
+    files: list[DataFile],
+    problems: ProblemLog,
+    missing: list[BlockedError],
+) -> None:
+    """Where the keys open other objects of the same bucket, one that they do not open is a problem of the data."""
+    open_places = {_place(file.info.uri) for file in files}
+    for uri, error in denied:
+        if _place(uri) in open_places:
+            problems.add_error(error, uri, "access_denied")
+        else:
+            missing.append(error)
+
+
+def _place(uri: str) -> tuple[str, str]:
+    parsed = uris.parse(uri)
+    return parsed.scheme, parsed.authority
 
 
 def _named(error: BlockedError, field: str) -> BlockedError:

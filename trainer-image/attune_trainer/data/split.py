@@ -1,105 +1,93 @@
-"""Which rows train and which are held out, and what there is to say of the two sides."""
+"""Which rows train and which are held out."""
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
-from attune_contract.outcome import TokenFigures
-from attune_trainer.data import canonical
-from attune_trainer.data.check import Kept
+import numpy as np
 
-CLOSED_SET = 64
-"""Accuracy chooses among at most so many answers; scoring each costs a pass over the row."""
+Numbers = Any
+"""A numpy array of whole numbers (numpy's own generic types say less than this docstring)."""
+
+_EACH = 2
+"""So few strata (wanted and unwanted answers) both have a row held out, or their difference could not be measured."""
 
 
-@dataclass(frozen=True)
-class Sides:
-    """The two parquet files and their figures."""
-
-    train: Path
-    test: Path
-    train_rows: int
-    test_rows: int
-    duplicate_rows: int
-    leaked_rows: int
-    truncated_rows: int
-    tokens: TokenFigures
-    answers: int
-    """Distinct answers in train, counted up to CLOSED_SET + 1."""
-
-
-def held_out_by_fraction(prompts: Iterable[int], fraction: float, seed: int) -> bytearray:
+def held_out_by_fraction(
+    prompts: Sequence[int], fraction: float, seed: int, strata: Sequence[int] = (), labels: Sequence[str] = ()
+) -> bytearray:
     """Chooses rows to hold out.
 
-    Each distinct prompt gets a pseudo-random place from its digest and the seed, and the first `fraction` of prompts is
-    held out: the choice depends on neither the order of rows nor on other rows' answers, and equal prompts stay
-    together. At least one prompt is held out and, where there are two, one is not.
+    Each distinct prompt gets a pseudo-random place from its digest and the seed, and of each stratum the first
+    `fraction` of prompts is held out: the choice depends on neither the order of rows nor on other rows' answers, and
+    equal prompts stay together. At least one prompt is held out and, where there are two, one is not. Of a stratum, at
+    least one stays to train on and, where the fraction is enough for that or there are but two strata, at least one is
+    held out. What rounding leaves over goes to the strata that it took most from.
 
     Args:
         prompts: one 64-bit digest per row.
         fraction: of distinct prompts, over 0 and under 1.
         seed: another seed gives another choice.
+        strata: the number of each row's label; empty where rows have none.
+        labels: the labels by number.
 
     Returns:
         One byte per row, 1 where it is held out.
     """
-    places = [_place(prompt, seed) for prompt in prompts]
-    distinct = sorted(set(places))
-    wanted = min(max(1, round(fraction * len(distinct))), max(1, len(distinct) - 1))
-    limit = distinct[wanted - 1] if distinct else 0
-    return bytearray(place <= limit for place in places)
+    if not len(prompts):
+        return bytearray()
+    places = _places(np.array(prompts, dtype=np.uint64), seed)
+    distinct, of_row = np.unique(places, return_inverse=True)
+    groups = _groups(of_row, len(distinct), strata, labels)
+    wanted = _shares([len(group) for group in groups], fraction)
+    chosen = np.zeros(len(distinct), dtype=np.uint8)
+    for group, count in zip(groups, wanted, strict=True):
+        chosen[group[:count]] = 1  # `distinct` is sorted, and so is every group of it
+    return bytearray(chosen[of_row].tobytes())
 
 
-def write_sides(spool: Path, kept: Kept, held_out: bytearray, folder: Path, sequence_length: int) -> Sides:
-    """Writes train.parquet and test.parquet from the checked rows, and counts what the report tells."""
-    train, test = folder / "train.parquet", folder / "test.parquet"
-    answers: set[str] = set()
-    with canonical.Writer(train) as to_train, canonical.Writer(test) as to_test:
-        for example, out in zip(canonical.read(spool), held_out, strict=True):
-            (to_test if out else to_train).write(example)
-            if not out and len(answers) <= CLOSED_SET:
-                answers.add(example.answer)
-    in_train = [i for i, out in enumerate(held_out) if not out]
-    seen = {kept.examples[i] for i in in_train}
-    return Sides(
-        train=train,
-        test=test,
-        train_rows=len(in_train),
-        test_rows=len(held_out) - len(in_train),
-        duplicate_rows=len(in_train) - len(seen),
-        leaked_rows=sum(kept.examples[i] in seen for i, out in enumerate(held_out) if out),
-        truncated_rows=sum(kept.tokens[i] > sequence_length for i in in_train),
-        tokens=token_figures(kept.tokens[i] for i in in_train),
-        answers=len(answers),
-    )
+def _places(prompts: Numbers, seed: int) -> Numbers:
+    """A pseudo-random number for each prompt: splitmix64 (Steele, Lea and Flood 2014) of digest and seed."""
+    with np.errstate(over="ignore"):
+        mixed = prompts + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return mixed ^ (mixed >> np.uint64(31))
 
 
-def token_figures(lengths: Iterable[int]) -> TokenFigures:
-    """Sum, median, 95th percentile (nearest rank) and maximum of some lengths, in tokens."""
-    counts = Counter(lengths)
-    rows = counts.total()
-    if not rows:
-        return TokenFigures()
-    return TokenFigures(
-        total=sum(length * n for length, n in counts.items()),
-        p50=_nearest_rank(counts, rows, 50),
-        p95=_nearest_rank(counts, rows, 95),
-        max=max(counts),
-    )
+def _groups(of_row: Numbers, prompts: int, strata: Sequence[int], labels: Sequence[str]) -> list[Numbers]:
+    """Numbers of the prompts of each stratum. A prompt that has several labels is of a stratum with all such prompts.
+
+    Strata are in the order of their labels, not in that in which they were met.
+    """
+    if not len(strata):
+        return [np.arange(prompts)]
+    ranks = np.argsort(np.argsort(np.array(labels)))[np.array(strata)]
+    pairs = np.unique(np.stack([of_row, ranks], axis=1), axis=0)
+    counts = np.bincount(pairs[:, 0], minlength=prompts)
+    names = np.full(prompts, "", dtype=object)
+    single = counts[pairs[:, 0]] == 1
+    names[pairs[single, 0]] = [f"{rank:08d}" for rank in pairs[single, 1]]
+    for prompt, rank in pairs[~single]:
+        names[prompt] += f"{rank:08d}"
+    return [np.flatnonzero(names == name) for name in sorted(set(names))]
 
 
-def _nearest_rank(counts: Counter[int], rows: int, percent: int) -> int:
-    rank = -(-percent * rows // 100)
-    passed = 0
-    for length in sorted(counts):
-        passed += counts[length]
-        if passed >= rank:
-            return length
-    raise AssertionError("a percentile is always reached")
-
-
-def _place(prompt: int, seed: int) -> int:
-    digest = hashlib.blake2b(prompt.to_bytes(8, "big"), digest_size=8, key=str(seed).encode())
-    return int.from_bytes(digest.digest(), "big")
+def _shares(sizes: list[int], fraction: float) -> list[int]:
+    """How many prompts of each stratum are held out: largest remainders (Hamilton), within what may be taken."""
+    total = sum(sizes)
+    most = [max(0, size - 1) for size in sizes]
+    if not any(most):  # every stratum is one prompt: then it is as if there were none
+        most = [1] * len(sizes)
+    wanted = min(max(1, round(fraction * total)), max(1, total - 1), sum(most))
+    several = sum(limit > 0 for limit in most)
+    wanted = max(wanted, min(several, _EACH))
+    least = int(wanted >= several)
+    shares = [min(max(least, int(fraction * size)), limit) for size, limit in zip(sizes, most, strict=True)]
+    while sum(shares) < wanted:
+        lacking = [
+            (fraction * size - share, -i)
+            for i, (size, share, limit) in enumerate(zip(sizes, shares, most, strict=True))
+            if share < limit
+        ]
+        shares[-max(lacking)[1]] += 1
+    return shares

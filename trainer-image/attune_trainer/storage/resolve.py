@@ -70,6 +70,8 @@ class Stores:
     def whose(self, role: Role) -> str:
         """Where a role's keys come from, for messages."""
         credentials = self.config.credentials.get(role)
+        if credentials is None and self.config.local:
+            return "keys from the environment: AWS_ACCESS_KEY_ID and so on"
         if credentials is None:
             return f"no Secret is named for the {role.value}, so it is the pod's own identity"
         return f"keys from Secret {credentials.secret}, {credentials.field}"

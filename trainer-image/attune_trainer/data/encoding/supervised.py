@@ -1,22 +1,14 @@
-"""From an example to token ids and labels: the one place that knows what of an example the model learns.
-
-Preflight counts with it, training and evaluation run on it, so that what was counted is what is trained on.
-"""
+"""From a supervised example to token ids and labels."""
 
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from attune_trainer.data.canonical import Example
-from attune_trainer.errors import InvalidDataError
-
-IGNORED = -100
-"""Label of a token that has no part in the loss (torch's `ignore_index`)."""
-
-
-class TemplateError(InvalidDataError):
-    """The chat template does not take this conversation."""
+from attune_trainer.data.encoding.base import IGNORED, TemplateError
+from attune_trainer.data.encoding.chat import count, render, render_many
+from attune_trainer.data.examples import Supervised
+from attune_trainer.data.problems import Finding
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ class Encoder:
     tokenizer: Any
     sequence_length: int
 
-    def encode(self, example: Example) -> Encoded:
+    def encode(self, example: Supervised) -> Encoded:
         """Ids and labels, cut at the sequence length.
 
         Raises:
@@ -90,11 +82,11 @@ class Encoder:
         whole = self.encode_whole(example)
         return Encoded(whole.input_ids[: self.sequence_length], whole.labels[: self.sequence_length])
 
-    def encode_whole(self, example: Example) -> Encoded:
+    def encode_whole(self, example: Supervised) -> Encoded:
         """Ids and labels of any length."""
         return self._chat(example) if example.is_chat else self._prompt_completion(example)
 
-    def prompt_and_answer(self, example: Example, answer: str | None = None) -> tuple[list[int], list[int]]:
+    def prompt_and_answer(self, example: Supervised, answer: str | None = None) -> tuple[list[int], list[int]]:
         """The ids that the model is given and those that it should then say, uncut.
 
         Args:
@@ -105,7 +97,7 @@ class Encoder:
         learnt = [i for i, label in enumerate(whole.labels) if label != IGNORED]
         return whole.input_ids[: learnt[0]], whole.input_ids[learnt[0] : learnt[-1] + 1]
 
-    def lengths(self, examples: Sequence[Example]) -> list[int]:
+    def lengths(self, examples: Sequence[Supervised]) -> list[int]:
         """Tokens of each example before cutting; many at once, because that is how fast tokenizers are fast.
 
         Raises:
@@ -114,11 +106,29 @@ class Encoder:
         if not examples:
             return []
         chat = examples[0].is_chat
-        texts = [self._render(e) if chat else "".join(turn.content for turn in e.turns) for e in examples]
-        ids = self.tokenizer(texts, add_special_tokens=not chat, return_attention_mask=False)["input_ids"]
-        return [len(row) if chat else len(self._ended(row)) for row in ids]
+        if chat:
+            return count(
+                self.tokenizer, render_many(self.tokenizer, [(e.turns, e.tools) for e in examples]), special=False
+            )
+        return count(self.tokenizer, ["".join(turn.content for turn in e.turns) for e in examples], special=True)
 
-    def _prompt_completion(self, example: Example) -> Encoded:
+    def finding(self, example: Supervised) -> Finding | None:
+        """`prompt_too_long` where no token that is learnt is left after the cut.
+
+        Raises:
+            TemplateError: it cannot be said which tokens are the assistant's.
+        """
+        whole = self.encode_whole(example)
+        limit = self.sequence_length
+        if any(label != IGNORED for label in whole.labels[:limit]):
+            return None
+        return Finding(
+            "prompt_too_long",
+            f"of {len(whole.input_ids)} tokens the first {limit} are used (training.sequenceLength), and none is of "
+            "the answer",
+        )
+
+    def _prompt_completion(self, example: Supervised) -> Encoded:
         prompt, completion = (turn.content for turn in example.turns)
         encoding = self.tokenizer(prompt + completion, return_offsets_mapping=True)
         ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
@@ -132,11 +142,7 @@ class Encoder:
             return Encoded(ids, [*labels[:-1], end])
         return Encoded([*ids, end], [*labels, end])
 
-    def _ended(self, ids: list[int]) -> list[int]:
-        end = self.tokenizer.eos_token_id
-        return ids if end is None or ids[-1] == end else [*ids, end]
-
-    def _chat(self, example: Example) -> Encoded:
+    def _chat(self, example: Supervised) -> Encoded:
         text = self._render(example)
         spans = self._answer_spans(example, text)
         encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -144,11 +150,11 @@ class Encoder:
         learnt = [any(start < e and end > s for s, e in spans) for start, end in offsets]
         return Encoded(list(ids), [i if learn else IGNORED for i, learn in zip(ids, learnt, strict=True)])
 
-    def _answer_spans(self, example: Example, text: str) -> list[tuple[int, int]]:
+    def _answer_spans(self, example: Supervised, text: str) -> list[tuple[int, int]]:
         """Where in the rendered text the learnt answers are, as (start, end) in characters."""
         return [self._span(example, i, text) for i, turn in enumerate(example.turns) if turn.weight]
 
-    def _span(self, example: Example, index: int, text: str) -> tuple[int, int]:
+    def _span(self, example: Supervised, index: int, text: str) -> tuple[int, int]:
         """The place of one answer: from where the template would have the model begin, to the end of the turn."""
         before = self._render(example, upto=index, ask=True)
         if not text.startswith(before):
@@ -177,9 +183,5 @@ class Encoder:
         closes = any(stripped.endswith(token) for token in self.tokenizer.all_special_tokens)
         return start + len(stripped) if closes else end
 
-    def _render(self, example: Example, upto: int | None = None, *, ask: bool = False) -> str:
-        messages = [{"role": turn.role, "content": turn.content} for turn in example.turns[:upto]]
-        try:
-            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))
-        except Exception as error:
-            raise TemplateError(f"the model's chat template refuses the conversation: {error}") from error
+    def _render(self, example: Supervised, upto: int | None = None, *, ask: bool = False) -> str:
+        return render(self.tokenizer, example.turns[:upto], example.tools, ask=ask)

@@ -1,0 +1,165 @@
+"""What there is to say of the two sides: duplicates, leaks, lengths, labels, and what packing would save."""
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attune_contract.outcome import TokenFigures
+from attune_trainer.data import canonical
+from attune_trainer.data.kept import Kept
+
+CLOSED_SET = 64
+"""Accuracy chooses among at most so many answers; scoring each costs a pass over the row."""
+_LABELS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two parquet files and their figures."""
+
+    train: Path
+    test: Path
+    train_rows: int
+    test_rows: int
+    duplicate_rows: int
+    leaked_rows: int
+    truncated_rows: int
+    lengths: Counter[int]
+    """How many rows of train have so many tokens."""
+    answers: int
+    """Distinct answers in train, counted up to CLOSED_SET + 1."""
+    labels: tuple[Mapping[str, int], Mapping[str, int]]
+    """Rows of train, and held-out rows, by label, most frequent first."""
+
+    @property
+    def tokens(self) -> TokenFigures:
+        """The lengths in four numbers."""
+        return token_figures(self.lengths)
+
+    @property
+    def labels_shown(self) -> dict[str, int]:
+        """The most frequent labels of train."""
+        return dict(list(self.labels[0].items())[:_LABELS_SHOWN])
+
+
+def part(
+    spool: Path, kind: "canonical.Kind[Any]", kept: Kept, held_out: bytearray, *, folder: Path, limit: int | None
+) -> Sides:
+    """Writes train.parquet and test.parquet from the checked rows, and counts what the report tells.
+
+    Args:
+        spool: all rows.
+        kind: their kind.
+        kept: what is remembered of them.
+        held_out: 1 for those of test.
+        folder: takes the two files.
+        limit: tokens beyond it are cut off; None where nothing is.
+    """
+    train, test = folder / "train.parquet", folder / "test.parquet"
+    out = np.frombuffer(bytes(held_out), dtype=np.uint8).astype(bool)
+    canonical.part(spool, out, (train, test), kind.schema)
+    examples, tokens = _numbers(kept.examples), _numbers(kept.tokens)
+    seen = np.unique(examples[~out])
+    names = list(kept.labels)
+    return Sides(
+        train=train,
+        test=test,
+        train_rows=int((~out).sum()),
+        test_rows=int(out.sum()),
+        duplicate_rows=int((~out).sum()) - len(seen),
+        leaked_rows=int(np.isin(examples[out], seen).sum()),
+        truncated_rows=int((tokens[~out] > limit).sum()) if limit else 0,
+        lengths=_counted(tokens[~out]),
+        answers=min(len(np.unique(_numbers(kept.answers)[~out])), CLOSED_SET + 1),
+        labels=(_by_label(kept, ~out, names), _by_label(kept, out, names)),
+    )
+
+
+def token_figures(lengths: Iterable[int]) -> TokenFigures:
+    """Sum, median, 95th percentile (nearest rank) and maximum of some lengths, in tokens."""
+    counts = lengths if isinstance(lengths, Counter) else Counter(lengths)
+    rows = counts.total()
+    if not rows:
+        return TokenFigures()
+    return TokenFigures(
+        total=sum(length * n for length, n in counts.items()),
+        p50=nearest_rank(counts, 50),
+        p95=nearest_rank(counts, 95),
+        max=max(counts),
+    )
+
+
+def nearest_rank(counts: Counter[int], percent: int) -> int:
+    """The smallest length that at least so many percent of the rows do not exceed."""
+    rank = -(-percent * counts.total() // 100)
+    passed = 0
+    for length in sorted(counts):
+        passed += counts[length]
+        if passed >= rank:
+            return length
+    raise ValueError("there are no rows")
+
+
+def packed(lengths: Mapping[int, int], limit: int) -> int:
+    """How many sequences packing makes: as `encoding.packing.pack` would, without doing it row by row.
+
+    Args:
+        lengths: number of rows by tokens.
+        limit: tokens of a sequence; longer rows are cut to it.
+    """
+    rooms: Counter[int] = Counter()
+    sizes: list[int] = []
+    sequences = 0
+    cut: Counter[int] = Counter()
+    for length, rows in lengths.items():
+        cut[min(length, limit)] += rows
+    for length in sorted(cut, reverse=True):
+        left = cut[length]
+        while left and length:
+            place = bisect_left(sizes, length)
+            if place < len(sizes):
+                room = sizes[place]
+                number = rooms.pop(room)
+                del sizes[place]
+            else:
+                room, number = limit, -(-left // (limit // length))
+                sequences += number
+            # Best fit goes on filling the sequence that it has just put something into.
+            each = room // length
+            filled = min(number, left // each)
+            left -= filled * each
+            _leave(rooms, sizes, room - each * length, filled)
+            if filled < number:
+                _leave(rooms, sizes, room - left * length, 1 if left else 0)
+                _leave(rooms, sizes, room, number - filled - bool(left))
+                left = 0
+    return sequences
+
+
+def _leave(rooms: Counter[int], sizes: list[int], room: int, number: int) -> None:
+    if number and room:
+        if room not in rooms:
+            insort(sizes, room)
+        rooms[room] += number
+
+
+def _numbers(column: Any) -> Any:
+    return np.frombuffer(column, dtype=f"u{column.itemsize}") if len(column) else np.zeros(0, dtype="u8")
+
+
+def _counted(values: Any) -> Counter[int]:
+    lengths, counts = np.unique(values, return_counts=True)
+    return Counter(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+
+
+def _by_label(kept: Kept, chosen: Any, names: list[str]) -> dict[str, int]:
+    if not len(kept.strata):
+        return {}
+    counts = np.bincount(_numbers(kept.strata)[chosen], minlength=len(names))
+    found = [(name, int(n)) for name, n in zip(names, counts, strict=True) if n]
+    return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
