@@ -40,7 +40,10 @@ def main(folder: str) -> None:
         bos_token_id=fast.bos_token_id,
         eos_token_id=fast.eos_token_id,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    # A random model's answers are too timid for adapters to turn; a pre-trained one's are not.
+    model.lm_head.weight.data.mul_(10)
+    model.save_pretrained(folder)
 
 
 if __name__ == "__main__":

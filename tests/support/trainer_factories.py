@@ -72,28 +72,45 @@ def make_tokenizer(folder: Path, *, template: str | None = CHAT_TEMPLATE) -> Any
     return made
 
 
-def make_model(folder: Path, *, family: str = "llama", template: str | None = CHAT_TEMPLATE) -> str:
-    """A random model of 30 thousand parameters with its tokenizer; returns its URI."""
+def make_model(
+    folder: Path, *, family: str = "llama", template: str | None = CHAT_TEMPLATE, loud: float = 30, **shape: Any
+) -> str:
+    """A random model of 30 thousand parameters with its tokenizer; returns its URI.
+
+    Args:
+        folder: where to.
+        family: llama, qwen2, gpt_neox, gpt2, mamba or bert (which has a head for masked words).
+        template: chat template of the tokenizer.
+        loud: factor of the output head. A random model's answers are too timid for adapters to turn; a pre-trained
+            one's are not.
+        shape: what differs in its config.
+    """
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
     tokenizer = make_tokenizer(folder, template=template)
-    shape = {
+    common = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
         "intermediate_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
-        "num_key_value_heads": 2,
         "max_position_embeddings": 256,
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": None,
         "pad_token_id": None,
     }
+    own: dict[str, dict[str, Any]] = {
+        "llama": {"num_key_value_heads": 2},
+        "qwen2": {"num_key_value_heads": 2},
+        "mamba": {"state_size": 4},
+        "bert": {"pad_token_id": tokenizer.eos_token_id},
+    }
     torch.manual_seed(0)
-    made = LlamaForCausalLM(LlamaConfig(**shape)) if family == "llama" else Qwen2ForCausalLM(Qwen2Config(**shape))
-    # A random model's answers are too timid for adapters to turn; a pre-trained one's are not.
-    made.lm_head.weight.data.mul_(30)
+    config = AutoConfig.for_model(family, **{**common, **own.get(family, {}), **shape})
+    made = (AutoModelForMaskedLM if family == "bert" else AutoModelForCausalLM).from_config(config)
+    if not made.config.tie_word_embeddings:
+        made.get_output_embeddings().weight.data.mul_(loud)
     made.save_pretrained(folder)
     return f"file://{folder}"
 
@@ -111,7 +128,7 @@ def workload(folder: Path, **changes: Any) -> dict[str, Any]:
         "output": {"uri": f"file://{folder}/out"},
     }
     for name, change in changes.items():
-        blocks[name] = {**blocks[name], **change} if isinstance(change, dict) else change
+        blocks[name] = {**blocks.get(name, {}), **change} if isinstance(change, dict) else change
     return blocks
 
 

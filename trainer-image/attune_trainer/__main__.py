@@ -17,7 +17,7 @@ from typing import Any
 from attune_contract.enums import Stage
 from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RUN_CONFIG_PATH, RunConfig
-from attune_trainer import configuration, hub, launch, outcomes, progress, stop
+from attune_trainer import configuration, hub, imports, launch, outcomes, progress, stop
 from attune_trainer.context import Context
 from attune_trainer.distributed import Process
 
@@ -93,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return launch.run(config, asked.config, os.environ)
     last_words = partial(_say_stopped, document, stage, os.environ)
     stop.on_sigterm(last_words, outcomes.TERMINATED)
+    if isinstance(config, RunConfig):
+        imports.keep_out(imports.unused(config.workload, stage))
     outcome, code = attempt(document, config, stage, os.environ)
     _report(outcome, code, os.environ)
     return code

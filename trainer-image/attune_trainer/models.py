@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from attune_trainer.errors import (
     ModelNotFoundError,
     ObjectNotFoundError,
 )
+from attune_trainer.estimate.tensors import Tensor, read_header
 from attune_trainer.storage.base import Store
 from attune_trainer.storage.file import FileStore, uri_of
 from attune_trainer.storage.resolve import Stores
@@ -62,6 +63,8 @@ class BaseModel:
     listing: Listing
     folder: Path
     trust_remote_code: bool
+    chat_template: str | None = None
+    """The manifest's, in the place of the model's own (spec.model.chatTemplate)."""
 
     def config(self) -> dict[str, Any]:
         """The model's config.json.
@@ -83,16 +86,19 @@ class BaseModel:
         return min(wanted, positions) if isinstance(positions, int) and positions > 0 else wanted
 
     def tokenizer(self) -> Any:
-        """The model's fast tokenizer.
+        """The model's fast tokenizer, with the manifest's chat template where there is one.
 
         Raises:
             OSError, ValueError: its files are damaged.
         """
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             str(self.folder), trust_remote_code=self.trust_remote_code, local_files_only=True, use_fast=True
         )
+        if self.chat_template is not None:
+            tokenizer.chat_template = self.chat_template
+        return tokenizer
 
 
 @dataclass(frozen=True)
@@ -137,16 +143,34 @@ class ModelSource:
             listing: as `look` found it.
             weights: whether the weights are wanted too; preflight needs only the small files.
         """
-        trust = self.config.runtime.trust_remote_code
+        trust, template = self.config.runtime.trust_remote_code, self.config.workload.model.chat_template
         on_disk = self._folder_on_disk()
         if on_disk:
-            return BaseModel(listing, on_disk, trust)
+            return BaseModel(listing, on_disk, trust, template)
         names = [name for name in listing.files if wanted(name, weights=weights, code=trust)]
         kind = "model" if weights else "tokenizer"
         folder = self._cache() / f"{kind}-{listing.digest.removeprefix(digests.PREFIX)[:32]}"
         if not folder.is_dir():
             self._fill(folder, listing, names)
-        return BaseModel(listing, folder, trust)
+        return BaseModel(listing, folder, trust, template)
+
+    def tensors(self, listing: Listing) -> Iterator[Tensor]:
+        """The names and shapes of the model's weights, from the first bytes of its files.
+
+        Raises:
+            StageError: the store refuses or does not answer.
+            ValueError: a file is no safetensors file.
+        """
+        parsed = uris.parse(self.uri)
+        names = sorted(name for name in listing.files if name.endswith(WEIGHTS))
+        names = [name for name in names if name.startswith("model")] or names  # some bring the same weights twice
+        if parsed.scheme == "hf":
+            yield from hub.tensors(parsed.path, str(listing.revision), self.stores.keys(Role.MODEL).get("HF_TOKEN"))
+            return
+        store, prefix = self._store()
+        for name in names:
+            with store.open(prefix + name) as stream:
+                yield from read_header(stream)
 
     def _list(self, commit: str | None) -> Listing:
         parsed = uris.parse(self.uri)
@@ -226,6 +250,31 @@ class ModelSource:
 def wanted(name: str, *, weights: bool, code: bool) -> bool:
     """Whether a file of a model is fetched: never pickles, weights and code only where asked for."""
     return name.endswith(SMALL) or (weights and name.endswith(WEIGHTS)) or (code and name.endswith(CODE))
+
+
+def check_causal(config: Mapping[str, Any]) -> None:
+    """Checks that a model foresees the next token from those before it, which all but classification heads build on.
+
+    Args:
+        config: the model's config.json.
+
+    Raises:
+        InvalidConfigurationError: it is an encoder (BERT and the like), or has encoder and decoder.
+    """
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    kind = str(config.get("model_type", ""))
+    if "auto_map" in config:  # its own code says what it is
+        return
+    looks_ahead = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.get("is_decoder")
+    if looks_ahead or config.get("is_encoder_decoder") or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise InvalidConfigurationError(
+            f"{FIELD}: a model of type {kind or 'unknown'} is no causal language model, which this method needs. Use a "
+            "decoder (Llama, Qwen, GPT and the like), or method Classification with classification.style: Head."
+        )
 
 
 def check_small_files(base: BaseModel) -> None:

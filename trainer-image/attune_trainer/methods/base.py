@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from attune_contract.outcome import TrainingFigures
 from attune_contract.spec import Workload
-from attune_trainer.data.encoding import Encoded
 from attune_trainer.distributed import Process
 from attune_trainer.methods.device import Device
 from attune_trainer.models import BaseModel
@@ -21,12 +20,18 @@ class Step:
     total_steps: int
     epoch: float
     loss: float
-    """Nats per learnt token, mean since the last logged step."""
+    """The method's loss, mean since the last logged step; of SFT and ContinuedPretraining, nats per learnt token."""
     learning_rate: float
     tokens: int
     """Through the model so far, over all processes, padding not counted."""
     seconds: float
     """Since training began."""
+    margin: float | None = None
+    """Mean reward of wanted answers less that of unwanted ones, as the method's own loss has it (DPO, ORPO, KTO)."""
+    seconds_per_step: float | None = None
+    """Mean over the first measured steps, the very first one apart; None until there are enough."""
+    measured_steps: int | None = None
+    """How many steps that mean is over."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class Loaded:
     model: Any
     """A transformers model, or a peft model around one."""
     tokenizer: Any
+    labels: tuple[str, ...] = ()
+    """Of Classification, in the order of their numbers."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class Trained:
     figures: TrainingFigures
     history: tuple[Step, ...]
     settings: dict[str, Any]
-    """What was derived from the manifest: micro-batch, accumulation, precision, peak memory."""
+    """What was derived from the manifest: micro-batch, accumulation, precision, weights of the loss."""
 
 
 class Method(Protocol):
@@ -85,11 +92,11 @@ class Method(Protocol):
         """The base model with what tuning adds to it, the same in every process."""
         ...
 
-    def prepare(self, job: Job, loaded: Loaded) -> Sequence[Encoded]:
-        """The training rows as tokens and labels."""
+    def prepare(self, job: Job, loaded: Loaded) -> Sequence[Any]:
+        """The training rows as token ids, each row as `build` wants it."""
         ...
 
-    def build(self, job: Job, loaded: Loaded, rows: Sequence[Encoded]) -> Any:
+    def build(self, job: Job, loaded: Loaded, rows: Sequence[Any]) -> Any:
         """A transformers Trainer over the rows."""
         ...
 

@@ -1,7 +1,9 @@
-"""How `training.batchSize` examples per optimizer step are divided over processes and micro-batches."""
+"""How `training.batchSize` examples per optimizer step are divided over processes and micro-batches. No torch here."""
 
+import math
 from dataclasses import dataclass
 
+from attune_contract.spec import Training
 from attune_trainer.errors import InvalidConfigurationError
 
 TOKENS_ON_GPU = 16_384
@@ -20,17 +22,22 @@ class BatchPlan:
     processes: int
 
 
-def plan(batch_size: int, processes: int, longest: int, tokens_at_once: int) -> BatchPlan:
+def plan(
+    batch_size: int, processes: int, longest: int, tokens_at_once: int, *, most: int | None = None, least: int = 1
+) -> BatchPlan:
     """Divides a batch.
 
     Args:
         batch_size: examples per optimizer step, over all processes.
         processes: how many train together.
-        longest: tokens of the longest example.
+        longest: tokens of the longest example; of a pair, of both its sides.
         tokens_at_once: tokens that one micro-batch may have.
+        most: examples that one micro-batch may have, where memory allows no more; None: as many as the tokens allow.
+        least: examples that one micro-batch must have, where the loss is over several (KTO).
 
     Raises:
-        InvalidConfigurationError: the batch cannot be divided over the processes without a remainder.
+        InvalidConfigurationError: the batch cannot be divided over the processes without a remainder, or leaves fewer
+            examples to each than the loss needs.
     """
     share, rest = divmod(batch_size, processes)
     if rest:
@@ -40,9 +47,27 @@ def plan(batch_size: int, processes: int, longest: int, tokens_at_once: int) -> 
             f"spec.training.batchSize: {batch_size} cannot be divided over {processes} processes (one per GPU); "
             f"use {usable}."
         )
+    if share < least:
+        raise InvalidConfigurationError(
+            f"spec.training.batchSize: {batch_size} leaves {share} to each process, and this method compares at least "
+            f"{least} examples with each other; use {least * processes} or more."
+        )
     fitting = max(1, tokens_at_once // max(1, longest))
-    micro = max(d for d in range(1, share + 1) if share % d == 0 and d <= fitting)
+    limit = fitting if most is None else min(fitting, most)
+    divisors = [d for d in range(least, share + 1) if share % d == 0]
+    micro = max((d for d in divisors if d <= limit), default=divisors[0])
     return BatchPlan(micro, share // micro, processes)
+
+
+def total_steps(training: Training, rows: int) -> int:
+    """Optimizer steps of a whole training, as the Trainer counts them: the last one of an epoch may be smaller.
+
+    Args:
+        training: the manifest's block.
+        rows: what a batch is made of: examples, packed sequences or windows.
+    """
+    per_epoch = math.ceil(rows / training.batch_size)
+    return training.max_steps or math.ceil((training.epochs or 1) * per_epoch)
 
 
 def missing_rows(rows: int, batch: BatchPlan) -> int:

@@ -1,41 +1,94 @@
 """Loading and saving models with transformers and peft, the same for every stage."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, GenerationConfig
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GenerationConfig
 from transformers.utils import logging
 
-from attune_contract.spec import Tuning
 from attune_trainer.errors import InvalidConfigurationError
-from attune_trainer.models import SMALL, BaseModel
+from attune_trainer.models import SMALL, BaseModel, check_causal
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 logging.disable_progress_bar()  # a pod's log is no terminal
-_NOT_TOKENIZER = ("config.json", "generation_config.json", ".index.json")
+_NOT_TOKENIZER = frozenset({"config.json", "generation_config.json"})
+_INDEX = ".index.json"
 
 
-def causal_lm(folder: Path, dtype: Any, *, trust_remote_code: bool) -> Any:
-    """A causal language model from a local folder, on the CPU, from safetensors only.
+def causal_lm(folder: Path, dtype: Any, *, trust_remote_code: bool, **more: Any) -> Any:
+    """A causal language model from a local folder, from safetensors only; on the CPU unless `more` says otherwise.
+
+    Args:
+        folder: config and weights.
+        dtype: precision of the weights.
+        trust_remote_code: whether the model may bring its own code.
+        more: what else `from_pretrained` is told, such as how to quantise.
 
     Raises:
-        InvalidConfigurationError: transformers cannot make a causal model of it.
+        InvalidConfigurationError: transformers cannot make a causal model of it, or it looks ahead.
     """
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=dtype,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
             use_safetensors=True,
+            **more,
         )
     except (ValueError, KeyError, OSError) as error:
         raise InvalidConfigurationError(
             f"spec.model.source: the model cannot be loaded as a causal language model: {error}"
         ) from error
+    check_causal(model.config.to_dict())
+    return model
+
+
+def classifier(
+    folder: Path, dtype: Any, labels: Sequence[str], padding: int, *, trust_remote_code: bool, **more: Any
+) -> tuple[Any, tuple[str, ...]]:
+    """A model with a classification head. What the folder does not bring is drawn from torch's random numbers.
+
+    Args:
+        folder: config and weights, of the base or of a classifier.
+        dtype: precision of the weights.
+        labels: in the order of their numbers.
+        padding: the token id that rows are filled up with: decoders look for the last token before it.
+        trust_remote_code: whether the model may bring its own code.
+        more: what else `from_pretrained` is told.
+
+    Returns:
+        The model, and the names of its modules that the folder did not bring.
+
+    Raises:
+        InvalidConfigurationError: transformers knows no such head for this architecture.
+    """
+    try:
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            str(folder),
+            dtype=dtype,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={label: number for number, label in enumerate(labels)},
+            problem_type="single_label_classification",
+            ignore_mismatched_sizes=True,  # a head for other labels is drawn anew
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            use_safetensors=True,
+            **more,
+        )
+    except (ValueError, KeyError, OSError) as error:
+        raise InvalidConfigurationError(
+            f"spec.classification.style: Head: the model cannot be loaded with a classification head: {error}"
+        ) from error
+    model.config.pad_token_id = padding
+    missing = [key if isinstance(key, str) else key[0] for key in (*found["missing_keys"], *found["mismatched_keys"])]
+    return model, tuple(sorted({key.rpartition(".")[0] for key in missing}))
 
 
 def base_dtype(base: BaseModel) -> Any:
@@ -44,34 +97,6 @@ def base_dtype(base: BaseModel) -> Any:
     name = config.get("dtype") or config.get("torch_dtype") or "float32"
     dtype = getattr(torch, str(name), None)
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
-
-
-def with_new_adapter(model: Any, tuning: Tuning) -> Any:
-    """Puts LoRA adapters beside the model's layers (Hu et al. 2021). Draws from torch's random numbers.
-
-    Args:
-        model: the base.
-        tuning: rank, alpha, dropout and where.
-
-    Raises:
-        InvalidConfigurationError: no layer has one of the names.
-    """
-    modules = list(tuning.target_modules)
-    config = LoraConfig(
-        r=tuning.rank,
-        lora_alpha=tuning.alpha,
-        lora_dropout=tuning.dropout,
-        target_modules=modules[0] if modules == ["all-linear"] else modules,
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        linear = {n.rsplit(".", 1)[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
-        raise InvalidConfigurationError(
-            f"spec.tuning.targetModules: {', '.join(modules)} cannot be tuned; this model's linear layers are called "
-            f"{', '.join(sorted(linear))}. ({error})"
-        ) from error
 
 
 def with_adapter(model: Any, folder: Path) -> Any:
@@ -92,10 +117,16 @@ def save_whole(model: Any, folder: Path, dtype: Any) -> None:
 
 
 def copy_tokenizer(base: BaseModel, folder: Path) -> None:
-    """Copies the base's tokenizer files as they are: saving them afresh would tie them to this transformers release."""
+    """Copies the base's tokenizer files as they are: saving them afresh would tie them to this transformers release.
+
+    A chat template that the manifest gives takes the place of the model's own there too.
+    """
     for file in sorted(base.folder.iterdir()):
-        if file.is_file() and file.suffix in SMALL and not file.name.endswith(_NOT_TOKENIZER):
+        of_model = file.name in _NOT_TOKENIZER or file.name.endswith(_INDEX)
+        if file.is_file() and file.suffix in SMALL and not of_model:
             shutil.copyfile(file, folder / file.name)
+    if base.chat_template is not None:
+        (folder / "chat_template.jinja").write_text(base.chat_template, encoding="utf-8")
 
 
 def plain_generation(model: Any, tokenizer: Any, stops: tuple[int, ...]) -> None:

@@ -86,6 +86,8 @@ def progress_of(step: Step) -> dict[str, Any]:
         "learning_rate": step.learning_rate,
         "tokens_per_second": round(step.tokens / seconds, 1),
         "eta_seconds": round(seconds / step.step * (step.total_steps - step.step), 1),
+        "seconds_per_step": step.seconds_per_step,
+        "measured_steps": step.measured_steps,
     }
 
 
@@ -131,6 +133,7 @@ def _report(context: Context, trained: Trained) -> dict[str, Any]:
                 "learningRate": step.learning_rate,
                 "tokens": step.tokens,
                 "seconds": round(step.seconds, 3),
+                **({} if step.margin is None else {"margin": step.margin}),
             }
             for step in trained.history
         ],
