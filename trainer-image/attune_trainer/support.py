@@ -1,12 +1,13 @@
 """What this version acts on. A field that nobody acts on is refused with its path, never silently passed over."""
 
+from collections.abc import Callable, Iterator
+
 from attune_contract import uris
-from attune_contract.enums import Method, MetricName, OutputFormat, TuningType
+from attune_contract.abilities import HAS_BETA, PACKS, formats_of, metrics_of
+from attune_contract.enums import DataFormat, Method, OutputFormat, TuningType
 from attune_contract.runconfig import RunConfig
 from attune_contract.spec import Workload
 from attune_trainer.errors import InvalidConfigurationError
-
-METRICS = (MetricName.ACCURACY, MetricName.EXACT_MATCH, MetricName.PERPLEXITY)
 
 
 def demand(config: RunConfig) -> None:
@@ -15,39 +16,105 @@ def demand(config: RunConfig) -> None:
     Raises:
         InvalidConfigurationError: with one sentence for each field.
     """
-    refusals = [*_refused_features(config.workload), *_refused_combinations(config.workload), *_outside(config)]
+    refusals = [sentence for check in _CHECKS for sentence in check(config.workload)]
+    refusals += _outside(config)
     if refusals:
         raise InvalidConfigurationError(" ".join(refusals))
 
 
-def _refused_features(work: Workload) -> list[str]:
-    wanted = {
-        f"spec.method: {work.method.value}": work.method is not Method.SFT,
-        f"spec.tuning.type: {work.tuning.type.value}": work.tuning.type is TuningType.QLORA,
-        "spec.training.packing": work.training.packing,
-        "spec.training.beta": work.training.beta is not None,
+def _later(work: Workload) -> Iterator[str]:
+    """Fields that a later version acts on."""
+    evaluation = work.evaluation
+    asked = {
         "spec.training.checkpoint": work.training.checkpoint is not None,
-        "spec.evaluation.forgetting": work.evaluation.forgetting is not None,
+        "spec.evaluation.forgetting": evaluation.forgetting is not None,
+        "spec.evaluation.gate.require": evaluation.gate is not None and bool(evaluation.gate.require),
         "spec.evaluation.baselines other than base": any(
-            (b.name, b.source, b.system_prompt, b.few_shot) != ("base", None, None, None)
-            for b in work.evaluation.baselines
+            (b.name, b.source, b.system_prompt, b.few_shot) != ("base", None, None, None) for b in evaluation.baselines
         ),
     }
-    wanted |= {
-        f"spec.evaluation.metrics[{i}]: {metric.name.value}": metric.name not in METRICS
-        for i, metric in enumerate(work.evaluation.metrics)
-    }
-    return [f"{name} is not supported in this version." for name, is_asked in wanted.items() if is_asked]
+    yield from (
+        f"{name} is not supported in this version; leave it out." for name, is_asked in asked.items() if is_asked
+    )
 
 
-def _refused_combinations(work: Workload) -> list[str]:
-    found = []
+def _metrics(work: Workload) -> Iterator[str]:
+    """Metrics that the method does not have."""
+    known = metrics_of(work.method).known
+    for i, metric in enumerate(work.evaluation.metrics or ()):
+        if metric.name not in known:
+            yield (
+                f"spec.evaluation.metrics[{i}]: {metric.name.value} is not measured for {work.method.value} in this "
+                f"version; use {', '.join(sorted(known))}."
+            )
+
+
+def _data(work: Workload) -> Iterator[str]:
+    """A format that the method does not read, or ratings where there are none."""
+    formats = formats_of(work.method)
+    if work.dataset.format not in {DataFormat.AUTO, *formats}:
+        yield (
+            f"spec.dataset.format: {work.method.value} does not read {work.dataset.format.value}; use "
+            f"{' or '.join(formats)}, or Auto."
+        )
+    if work.dataset.rating is not None and work.method is not Method.KTO:
+        yield f"spec.dataset.rating is for KTO, and the method is {work.method.value}; leave it out."
+
+
+def _training(work: Workload) -> Iterator[str]:
+    """Settings of training that the method does not have, or that contradict each other."""
+    training, method = work.training, work.method.value
+    if (training.epochs is None) == (training.max_steps is None):
+        yield "spec.training: give exactly one of epochs and maxSteps."
+    if training.packing and work.method is Method.CONTINUED_PRETRAINING:
+        yield f"spec.training.packing: {method} fills its windows by itself; leave it out."
+    elif training.packing and work.method not in PACKS:
+        yield f"spec.training.packing: {method} does not pack, only {', '.join(sorted(PACKS))} does; leave it out."
+    if training.beta is not None and work.method not in HAS_BETA:
+        yield f"spec.training.beta: the loss of {method} has none; leave it out (it belongs to DPO, ORPO and KTO)."
+    if training.stride is not None and work.method is not Method.CONTINUED_PRETRAINING:
+        yield f"spec.training.stride is for ContinuedPretraining, and the method is {method}; leave it out."
+    elif training.stride is not None and training.stride > training.sequence_length:
+        yield (
+            f"spec.training.stride: {training.stride} is more than sequenceLength ({training.sequence_length}), so the "
+            "text between two windows would never be learnt; use sequenceLength or less."
+        )
+
+
+def _tuning(work: Workload) -> Iterator[str]:
+    """What the kind of tuning cannot do."""
     form = work.output.resolved_format(work.tuning.type)
     if work.tuning.type is TuningType.FULL and form is not OutputFormat.MERGED:
-        found.append(f"spec.output.format: {form.value} needs an adapter, and Full tuning makes none; use Merged.")
-    if (work.training.epochs is None) == (work.training.max_steps is None):
-        found.append("spec.training: give exactly one of epochs and maxSteps.")
-    return found
+        yield f"spec.output.format: {form.value} needs an adapter, and Full tuning makes none; use Merged."
+    if work.tuning.type is TuningType.QLORA and not work.resources.gpus_per_node:
+        yield (
+            "spec.tuning.type: QLoRA needs a GPU (4-bit weights are computed with on CUDA only), and "
+            "spec.resources.gpusPerNode is 0; use LoRA, or a GPU."
+        )
+
+
+def _classification(work: Workload) -> Iterator[str]:
+    """The block where it does not belong, or labels that are none."""
+    block = work.classification
+    if block is None:
+        return
+    if work.method is not Method.CLASSIFICATION:
+        yield f"spec.classification is for method Classification, and the method is {work.method.value}; leave it out."
+    if len(block.labels) == 1:
+        yield "spec.classification.labels: with one label there is nothing to tell apart; name two or more."
+    twice = sorted({label for label in block.labels if block.labels.count(label) > 1})
+    if twice:
+        yield f"spec.classification.labels: {', '.join(twice)} is there more than once."
+
+
+_CHECKS: tuple[Callable[[Workload], Iterator[str]], ...] = (
+    _later,
+    _metrics,
+    _data,
+    _training,
+    _tuning,
+    _classification,
+)
 
 
 def _outside(config: RunConfig) -> list[str]:

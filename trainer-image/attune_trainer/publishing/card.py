@@ -1,71 +1,101 @@
-"""The model card: a README.md that tells a finder what this is, how good it is, and how to load it."""
+"""The model card: a README.md that tells a finder what this is, how good it is, and how to load and use it."""
 
 from typing import Any
 
-from attune_contract.enums import MetricName, OutputFormat
+from attune_contract.enums import ClassificationStyle, Method, MetricName, OutputFormat
 from attune_contract.runconfig import RunConfig
+from attune_contract.spec import Workload
+from attune_trainer.publishing import usage
 
-_WHOLE = """\
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")
-tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")"""
-_ADAPTER = """\
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-base = AutoModelForCausalLM.from_pretrained("path/to/the/base")  # {source}
-model = PeftModel.from_pretrained(base, "path/to/this/folder")
-tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")"""
+FILE = "README.md"
+_LOWER_IS_BETTER = frozenset({MetricName.PERPLEXITY, MetricName.LABEL_LOG_LOSS})
+_LEARNT = {
+    Method.SFT: "supervised fine-tuning: it was shown prompts and the answers to give",
+    Method.CONTINUED_PRETRAINING: "continued pretraining: it read documents, word after word",
+    Method.DPO: "direct preference optimisation: of two answers to a prompt it was shown the better one",
+    Method.ORPO: "odds-ratio preference optimisation: of two answers to a prompt it was shown the better one",
+    Method.KTO: "Kahneman-Tversky optimisation: it was shown answers, and which of them are wanted",
+    Method.CLASSIFICATION: "classification: it was shown texts and the label of each",
+}
 
 
-def render(config: RunConfig, form: OutputFormat, results: list[dict[str, Any]], training: dict[str, Any]) -> str:
-    """The card as Markdown.
+def render(config: RunConfig, labels: tuple[str, ...], reports: dict[str, Any]) -> str:
+    """The card as Markdown, with the metadata that model hubs read.
 
     Args:
         config: the run.
-        form: what is in the folder.
-        results: metric results as in the evaluation's report.
-        training: figures as in the training report.
+        labels: of Classification, in the order of their numbers.
+        reports: the training and the evaluation report, by name.
     """
     work = config.workload
-    load = _ADAPTER.format(source=work.model.source) if form is OutputFormat.ADAPTER else _WHOLE
     lines = [
+        *_metadata(work),
         f"# {config.run.name}",
         "",
         _origin(config),
         "",
+        *_labels(work, labels),
         "## Results on held-out rows",
         "",
-        "| metric | base | tuned | rows |",
-        "| --- | --- | --- | --- |",
-        *(f"| {_name(r)} | {r['value']:.4g} | {r['tuned']:.4g} | {r['rows']} |" for r in results),
+        "| metric | base | tuned | difference (95 % interval) | rows |",
+        "| --- | --- | --- | --- | --- |",
+        *(_result(result) for result in reports["evaluation"]["results"]),
+        "",
+        *(f"- {r['metric']}: {r['definition']}" for r in reports["evaluation"]["results"]),
         "",
         "## Training",
         "",
-        _effort(training),
+        _effort(reports["training"]["figures"]),
         "",
         "## Use",
         "",
         "```python",
-        load,
+        usage.code(work, labels),
         "```",
         "",
     ]
     return "\n".join(lines)
 
 
-def _name(result: dict[str, Any]) -> str:
-    name: str = result["metric"]
-    return f"{name} (lower is better)" if name == MetricName.PERPLEXITY else name
+def _metadata(work: Workload) -> list[str]:
+    """What model hubs read: library and task."""
+    adapter = work.output.resolved_format(work.tuning.type) is OutputFormat.ADAPTER
+    return [
+        "---",
+        f"library_name: {'peft' if adapter else 'transformers'}",
+        f"pipeline_tag: {'text-classification' if usage.has_head(work) else 'text-generation'}",
+        f"tags: [attune, {work.method.value.lower()}, {work.tuning.type.value.lower()}]",
+        "---",
+        "",
+    ]
 
 
 def _origin(config: RunConfig) -> str:
     work = config.workload
     return (
         f"{work.model.source} fine-tuned with {work.method.value} ({work.tuning.type.value}) by Attune, run "
-        f"{config.run.id}. Full lineage is in `manifest.json`, beside this folder."
+        f"{config.run.id}. The method is {_LEARNT[work.method]}. Full lineage is in `manifest.json`, beside this "
+        "folder."
     )
+
+
+def _labels(work: Workload, labels: tuple[str, ...]) -> list[str]:
+    if not labels:
+        return []
+    said = {
+        ClassificationStyle.TOKEN: "The language model says the label as one token after the text and `Label:`.",
+        ClassificationStyle.HEAD: "A classification head gives a score for each label.",
+    }
+    names = ", ".join(f"`{label}`" for label in labels)
+    return ["## Labels", "", f"{names}. {said[work.resolved_classification().style]} See `labels.json`.", ""]
+
+
+def _result(result: dict[str, Any]) -> str:
+    name = result["metric"] + (" (lower is better)" if result["metric"] in _LOWER_IS_BETTER else "")
+    low, high = result.get("low"), result.get("high")
+    interval = "" if low is None or high is None else f" ({low:.4g} to {high:.4g})"
+    difference = f"{result['delta']:+.4g}{interval}"
+    return f"| {name} | {result['value']:.4g} | {result['tuned']:.4g} | {difference} | {result['rows']} |"
 
 
 def _effort(training: dict[str, Any]) -> str:

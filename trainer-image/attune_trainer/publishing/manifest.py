@@ -18,6 +18,7 @@ class Lineage:
         model: the published folder.
         files: the digest of each of its files, by relative path.
         checkpoint: the description of the checkpoint that it was made from.
+        labels: of Classification, in the order of their numbers.
         created: when, in RFC 3339.
     """
 
@@ -26,6 +27,7 @@ class Lineage:
     model: Artifact
     files: dict[str, str]
     checkpoint: dict[str, Any]
+    labels: tuple[str, ...]
     created: str
 
 
@@ -39,6 +41,7 @@ def build(config: RunConfig, lineage: Lineage) -> dict[str, Any]:
         "created": lineage.created,
         "base": validation["model"],
         "data": validation["data"],
+        "labels": list(lineage.labels) or None,
         "rows": {"train": validation["trainRows"], "test": validation["testRows"]},
         "configuration": work.model_dump(mode="json", exclude_none=True),
         "resolved": training["settings"],
@@ -46,9 +49,20 @@ def build(config: RunConfig, lineage: Lineage) -> dict[str, Any]:
         "runtime": {"name": config.runtime.name, "image": config.runtime.image},
         "versions": lineage.checkpoint["versions"],
         "facts": dict(config.facts),
+        "estimate": {"before": validation.get("estimate"), "actual": _actual(training["figures"])},
         "training": training["figures"],
         "evaluation": lineage.reports["evaluation"]["results"],
         "checkpoint": lineage.checkpoint["step"],
         "artifacts": [artifact.model_dump(mode="json") for artifact in lineage.given],
         "model": {"digest": lineage.model.digest, "sizeBytes": lineage.model.size_bytes, "files": lineage.files},
+    }
+
+
+def _actual(figures: dict[str, Any]) -> dict[str, Any]:
+    """What training came to, of that which is estimated."""
+    return {
+        "steps": figures["steps"],
+        "tokens": figures["tokens"],
+        "seconds": figures["seconds"],
+        "peakMemoryBytes": figures.get("peakMemoryBytes"),
     }

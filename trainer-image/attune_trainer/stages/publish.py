@@ -10,9 +10,11 @@ from attune_contract.outcome import Artifact, Outcome
 from attune_trainer import checkpoints, digests, inputs, models, results, support
 from attune_trainer.context import Context
 from attune_trainer.data import canonical
-from attune_trainer.data.encoding import Encoder
+from attune_trainer.data.encoding.select import encoder_for
 from attune_trainer.errors import DigestMismatchError
 from attune_trainer.methods import loading
+from attune_trainer.methods.architecture import Architecture
+from attune_trainer.methods.causal import LABELS_FILE
 from attune_trainer.publishing import card, manifest
 
 _REPORTS = {
@@ -40,12 +42,16 @@ def run(context: Context) -> Outcome:
     description = checkpoints.read(context.run, given, checkpoint)
     reports = _reports(context, given)
     folder = context.scratch / "model"
-    _assemble(context, base, checkpoint, reports, folder)
+    labels = _labels(checkpoint)
+    padding = loading.padding_id(base.tokenizer())
+    architecture = Architecture(context.config.workload, labels, padding, base.trust_remote_code)
+    _assemble(context, base, architecture, checkpoint, folder)
+    (folder / card.FILE).write_text(card.render(context.config, labels, reports), encoding="utf-8")
     model = context.run.put_folder(f"{layout.MODEL}/", folder)
-    _prove(context, base, given, model)
+    _prove(context, base, architecture, given, model)
     files = digests.of_files(folder, digests.files_below(folder))
     moment = context.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    lineage = manifest.Lineage(reports, given, model, files, description, moment)
+    lineage = manifest.Lineage(reports, given, model, files, description, labels, moment)
     written = context.run.put_json(layout.MANIFEST, manifest.build(context.config, lineage))
     outcome = context.outcome(f"{context.run.uri(layout.MODEL)} is published and loads.").model_copy(
         update={
@@ -68,24 +74,30 @@ def _reports(context: Context, given: tuple[Artifact, ...]) -> dict[str, Any]:
     return found
 
 
+def _labels(checkpoint: Path) -> tuple[str, ...]:
+    """The labels that training left with the weights, in the order of their numbers; none where there are none."""
+    file = checkpoint / LABELS_FILE
+    return tuple(entry["label"] for entry in json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else ()
+
+
 def _assemble(
-    context: Context, base: models.BaseModel, checkpoint: Path, reports: dict[str, Any], folder: Path
+    context: Context, base: models.BaseModel, architecture: Architecture, checkpoint: Path, folder: Path
 ) -> None:
-    """Fills a local folder with what is published."""
+    """Fills a local folder with weights, tokenizer and label map."""
     work = context.config.workload
     form = work.output.resolved_format(work.tuning.type)
+    extra = [LABELS_FILE] if architecture.labels else []
     folder.mkdir()
     if work.tuning.type is TuningType.FULL:
         _take(checkpoint, folder, [n for n in digests.files_below(checkpoint) if n != checkpoints.DESCRIPTION])
     elif form is OutputFormat.ADAPTER:
-        _take(checkpoint, folder, list(loading.ADAPTER_FILES))
+        _take(checkpoint, folder, [*loading.ADAPTER_FILES, *extra])
     else:
-        _merge(base, checkpoint, folder)
+        _merge(base, architecture, checkpoint, folder)
+        _take(checkpoint, folder, extra)
         if form is OutputFormat.BOTH:
             _take(checkpoint, folder / "adapter", list(loading.ADAPTER_FILES))
     loading.copy_tokenizer(base, folder)
-    text = card.render(context.config, form, reports["evaluation"]["results"], reports["training"]["figures"])
-    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def _take(source: Path, target: Path, names: list[str]) -> None:
@@ -94,34 +106,43 @@ def _take(source: Path, target: Path, names: list[str]) -> None:
         (target / name).write_bytes((source / name).read_bytes())
 
 
-def _merge(base: models.BaseModel, checkpoint: Path, folder: Path) -> None:
+def _merge(base: models.BaseModel, architecture: Architecture, checkpoint: Path, folder: Path) -> None:
     """The base with the adapter folded in. Added up in float32, then stored as the base is."""
     import torch
 
-    model = loading.causal_lm(base.folder, torch.float32, trust_remote_code=base.trust_remote_code)
+    model = architecture.load(base.folder, torch.float32)
     merged = loading.with_adapter(model, checkpoint).merge_and_unload()
     loading.save_whole(merged, folder, loading.base_dtype(base))
 
 
-def _prove(context: Context, base: models.BaseModel, given: tuple[Artifact, ...], model: Artifact) -> None:
+def _prove(
+    context: Context,
+    base: models.BaseModel,
+    architecture: Architecture,
+    given: tuple[Artifact, ...],
+    model: Artifact,
+) -> None:
     """Fetches the published model as anybody would, loads it, and has it read one held-out row.
 
     Raises:
         DigestMismatchError: what comes back is not what was written, or gives no numbers.
+        TemplateError: the published tokenizer does not take the row.
     """
     import torch
 
+    work = context.config.workload
     folder = context.run.fetch(model, context.scratch / "published")
-    trust = base.trust_remote_code
     if (folder / "config.json").is_file():
-        loaded = loading.causal_lm(folder, torch.float32, trust_remote_code=trust)
+        loaded = architecture.load(folder, torch.float32)
     else:
-        whole = loading.causal_lm(base.folder, torch.float32, trust_remote_code=trust)
-        loaded = loading.with_adapter(whole, folder)
-    tokenizer = models.BaseModel(base.listing, folder, trust).tokenizer()
+        loaded = loading.with_adapter(architecture.load(base.folder, torch.float32), folder)
+    tokenizer = models.BaseModel(base.listing, folder, base.trust_remote_code).tokenizer()
     test = context.run.fetch(inputs.demand(given, layout.TEST_DATA), context.scratch / "test.parquet")
-    prompt, _ = Encoder(tokenizer, 0).prompt_and_answer(next(canonical.read(test)))
+    row = next(canonical.read(test, canonical.kind_of(work.method)))
+    length = base.sequence_length(work.training.sequence_length)
+    encoder_for(work, tokenizer, length, architecture.labels).lengths([row])  # the chat template came along
+    ids = tokenizer(row.prompt_text() or row.answer_text())["input_ids"][:length]
     with torch.inference_mode():
-        logits = loaded.eval()(input_ids=torch.tensor([prompt])).logits
+        logits = loaded.eval()(input_ids=torch.tensor([ids])).logits
     if not bool(torch.isfinite(logits).all()):
         raise DigestMismatchError(f"{context.run.uri(model.path)}: the published model loads, but gives no numbers.")

@@ -1,0 +1,126 @@
+"""What a stage refuses before it does anything: each field with a sentence, all at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trainer_factories as make
+from attune_contract.runconfig import RunConfig
+from attune_trainer import support
+from attune_trainer.errors import InvalidConfigurationError
+
+DEFAULT_METRICS: dict[str, Any] = {"evaluation": {"metrics": None}}
+PRETRAINING: dict[str, Any] = {"method": "ContinuedPretraining", **DEFAULT_METRICS}
+DPO: dict[str, Any] = {"method": "DPO", **DEFAULT_METRICS}
+KTO: dict[str, Any] = {"method": "KTO", **DEFAULT_METRICS}
+CLASSIFICATION: dict[str, Any] = {"method": "Classification", **DEFAULT_METRICS}
+GPU = {"resources": {"gpusPerNode": 1}}
+
+
+def config(**changes: Any) -> RunConfig:
+    return RunConfig.model_validate(make.document(Path("/laptop"), **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="sft"),
+        pytest.param({"training": {"packing": True}}, id="sft-packed"),
+        pytest.param({**PRETRAINING, "training": {"stride": 64}}, id="pretraining-with-stride"),
+        pytest.param({**DPO, "training": {"beta": 0.2}}, id="dpo-with-beta"),
+        pytest.param({**KTO, "dataset": {"rating": {"desirableFrom": 3}, "format": "Rated"}}, id="kto-with-scores"),
+        pytest.param({**CLASSIFICATION, "classification": {"style": "Head", "labels": ["a", "b"]}}, id="head"),
+        pytest.param({"tuning": {"type": "QLoRA"}, **GPU}, id="qlora-on-a-gpu"),
+        pytest.param({"output": {"format": "Both"}}, id="lora-both"),
+    ],
+)
+def test_what_this_version_can_do(changes: dict[str, Any]) -> None:
+    support.demand(config(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param(
+            {"method": "DPO"},
+            "spec.evaluation.metrics[0]: Accuracy is not measured for DPO in this version; use PreferenceMargin.",
+            id="metric-of-another-method",
+        ),
+        pytest.param(
+            {"evaluation": {"metrics": [{"name": "BLEU"}]}},
+            "use Accuracy, ExactMatch, Perplexity.",
+            id="metric-of-a-later-version",
+        ),
+        pytest.param(
+            {**DPO, "training": {"packing": True}}, "spec.training.packing: DPO does not pack", id="packed-pairs"
+        ),
+        pytest.param(
+            {**PRETRAINING, "training": {"packing": True}},
+            "spec.training.packing: ContinuedPretraining fills its windows by itself; leave it out.",
+            id="packed-windows",
+        ),
+        pytest.param({"training": {"beta": 0.1}}, "spec.training.beta: the loss of SFT has none", id="beta-of-sft"),
+        pytest.param({"training": {"stride": 8}}, "spec.training.stride is for ContinuedPretraining", id="stride"),
+        pytest.param(
+            {**PRETRAINING, "training": {"stride": 65}},
+            "spec.training.stride: 65 is more than sequenceLength (64)",
+            id="stride-with-gaps",
+        ),
+        pytest.param(
+            {"classification": {"style": "Token"}}, "spec.classification is for method Classification", id="no-labels"
+        ),
+        pytest.param(
+            {**CLASSIFICATION, "classification": {"labels": ["a"]}},
+            "spec.classification.labels: with one label",
+            id="one-label",
+        ),
+        pytest.param(
+            {**CLASSIFICATION, "classification": {"labels": ["b", "a", "b"]}},
+            "spec.classification.labels: b is there more than once.",
+            id="a-label-twice",
+        ),
+        pytest.param({"tuning": {"type": "QLoRA"}}, "spec.tuning.type: QLoRA needs a GPU", id="qlora-on-cpu"),
+        pytest.param(
+            {"tuning": {"type": "Full"}, "output": {"format": "Both"}}, "Full tuning makes none", id="full-adapter"
+        ),
+        pytest.param(
+            {**DPO, "dataset": {"format": "Chat"}}, "spec.dataset.format: DPO does not read Chat", id="format"
+        ),
+        pytest.param(
+            {"dataset": {"format": "Text"}}, "use Chat or PromptCompletion, or Auto.", id="format-says-which-do"
+        ),
+        pytest.param({"dataset": {"rating": {"desirableFrom": 1}}}, "spec.dataset.rating is for KTO", id="rating"),
+        pytest.param({"training": {"maxSteps": 5}}, "exactly one of epochs and maxSteps", id="both-lengths"),
+        pytest.param({"training": {"checkpoint": {}}}, "spec.training.checkpoint is not supported", id="checkpoint"),
+        pytest.param(
+            {"evaluation": {"forgetting": {"dataset": ["s3://general/x.jsonl"]}}},
+            "spec.evaluation.forgetting is not supported",
+            id="forgetting",
+        ),
+        pytest.param(
+            {"evaluation": {"baselines": [{"name": "prompted", "fewShot": 2}]}},
+            "spec.evaluation.baselines other than base is not supported",
+            id="baselines",
+        ),
+        pytest.param(
+            {"evaluation": {"gate": {"require": [{"metric": "Accuracy", "minimum": 0.9}]}}},
+            "spec.evaluation.gate.require is not supported",
+            id="gate",
+        ),
+    ],
+)
+def test_what_it_cannot_do_is_refused_with_the_field(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidConfigurationError) as caught:
+        support.demand(config(**changes))
+
+    assert says in str(caught.value)
+
+
+def test_everything_is_said_at_once() -> None:
+    made = config(method="DPO", training={"packing": True, "stride": 8}, tuning={"type": "QLoRA"})
+    with pytest.raises(InvalidConfigurationError) as caught:
+        support.demand(made)
+
+    for field in ("metrics[0]", "metrics[1]", "metrics[2]", "packing", "stride", "tuning.type"):
+        assert field in str(caught.value)
