@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from attune_contract.outcome import ActualFigures, Estimate
+from attune_contract.quantities import quantity, seconds
 from attune_operator.api.finetunejob import FineTuneJobStatus
 from attune_operator.workqueue import Key
 
+_RATIOS = (0.25, 0.5, 0.75, 0.85, 0.95, 1.05, 1.15, 1.25, 1.5, 2, 4)
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 5, 30)
 
 
@@ -23,6 +26,14 @@ class Metrics:
         self._requests = Counter(
             "attune_api_requests_total", "Requests to the API server.", ["verb", "resource"], registry=registry
         )
+        self._estimates = Histogram(
+            "attune_estimate_ratio",
+            "What training came to over the middle of its estimate, when it was done.",
+            ["figure"],
+            buckets=_RATIOS,
+            registry=registry,
+        )
+        self._trained: set[Key] = set()
         self.reconcile_seconds = Histogram(
             "attune_reconcile_seconds", "Time of one reconcile.", buckets=_BUCKETS, registry=registry
         )
@@ -66,6 +77,7 @@ class Metrics:
     def record(self, key: Key, status: FineTuneJobStatus) -> None:
         """Notes the phase of a run, and its end if it is new."""
         phase, before = str(status.phase or "Pending"), self._phases.get(key)
+        self._compare(key, status.estimate, is_new=before is not None)
         if phase == before:
             return
         self._phases[key] = phase
@@ -75,7 +87,29 @@ class Metrics:
             if status.completion_time:
                 self._ended.labels(phase).inc()
 
+    def _compare(self, key: Key, estimate: Estimate | None, *, is_new: bool) -> None:
+        """Observes how good an estimate was, once, when its training is done."""
+        if estimate is None or estimate.actual is None or key in self._trained:
+            return
+        self._trained.add(key)
+        for figure, ratio in _ratios(estimate, estimate.actual).items() if is_new else ():
+            self._estimates.labels(figure).observe(ratio)
+
     def forget(self, key: Key) -> None:
         """Drops a run that is gone."""
+        self._trained.discard(key)
         if (before := self._phases.pop(key, None)) is not None:
             self._jobs.labels(before).dec()
+
+
+def _ratios(estimate: Estimate, actual: ActualFigures) -> dict[str, float]:
+    """Actual over estimated, for each figure that both have and that is not nought."""
+    found: dict[str, tuple[float, float]] = {}
+    if estimate.duration:
+        low, high = (seconds(text) for text in (estimate.duration.low, estimate.duration.high))
+        found["duration"] = (seconds(actual.duration), (low + high) / 2)
+    if estimate.cost and actual.cost:
+        found["cost"] = (float(actual.cost), (float(estimate.cost.low) + float(estimate.cost.high)) / 2)
+    if estimate.memory_per_gpu and actual.memory_per_gpu:
+        found["memory"] = (float(quantity(actual.memory_per_gpu)), float(quantity(estimate.memory_per_gpu)))
+    return {figure: came / expected for figure, (came, expected) in found.items() if expected}

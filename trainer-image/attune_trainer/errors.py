@@ -11,6 +11,9 @@ StageError                      what ended the stage, for people and for the ope
 ├── InvalidDataError            10: rows cannot be used
 ├── DigestMismatchError         10: an input is not what an earlier stage left
 ├── InvalidConfigurationError   11: the FineTuneJob or its runtime asks for something impossible
+│   └── EstimateRefusedError        what preflight worked out does not go; carries figures and report
+│       ├── DoesNotFitError         training needs more memory than there is
+│       └── OverBudgetError         even the low estimate is over spec.budget
 ├── OutOfMemoryError            12
 └── DivergedError               13: the loss is NaN or infinite
 """
@@ -18,7 +21,7 @@ StageError                      what ended the stage, for people and for the ope
 from typing import ClassVar
 
 from attune_contract.enums import ExitCode, OutcomeState
-from attune_contract.outcome import Artifact, Validation
+from attune_contract.outcome import Artifact, Estimate, Validation
 
 
 class StageError(Exception):
@@ -107,6 +110,41 @@ class InvalidConfigurationError(StageError):
 
     exit_code = ExitCode.BAD_CONFIGURATION
     reason = "InvalidConfiguration"
+
+
+class EstimateRefusedError(InvalidConfigurationError):
+    """The data is good, and the estimate says that the run cannot go as it is asked for.
+
+    Args:
+        message: what is too much, and what would fit.
+        validation: the figures of the data, for the resource's status.
+        estimate: what training would take.
+        artifacts: the report that was written nevertheless.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        validation: Validation | None = None,
+        estimate: Estimate | None = None,
+        artifacts: tuple[Artifact, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.validation = validation
+        self.estimate = estimate
+        self.artifacts = artifacts
+
+
+class DoesNotFitError(EstimateRefusedError):
+    """Training needs more memory than an accelerator, or a pod on CPU, has."""
+
+    reason = "DoesNotFit"
+
+
+class OverBudgetError(EstimateRefusedError):
+    """Even at best training takes longer or costs more than `spec.budget` allows."""
+
+    reason = "OverBudget"
 
 
 class OutOfMemoryError(StageError):

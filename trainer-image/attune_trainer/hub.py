@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attune_trainer.errors import AccessDeniedError, ModelNotFoundError, StoreUnreachableError
+from attune_trainer.estimate.tensors import Tensor
 
 
 def prepare(environment: MutableMapping[str, str], source: str) -> None:
@@ -39,6 +40,24 @@ def download(repo: str, commit: str, names: list[str], target: Path, token: str 
 
     with _translated(repo, commit):
         snapshot_download(repo, revision=commit, allow_patterns=names, local_dir=target, token=token)
+
+
+def tensors(repo: str, commit: str, token: str | None) -> Iterator[Tensor]:
+    """The names and shapes of a model's weights at a commit, from the first bytes of its safetensors files.
+
+    Raises:
+        ValueError: it has none, or a file is none.
+    """
+    from huggingface_hub import HfApi, errors
+
+    with _translated(repo, commit):
+        try:
+            found = HfApi(token=token).get_safetensors_metadata(repo, revision=commit)
+        except (errors.NotASafetensorsRepoError, errors.SafetensorsParsingError) as error:
+            raise ValueError(str(error)) from error
+    for file in found.files_metadata.values():
+        for name, entry in file.tensors.items():
+            yield Tensor.of(name, entry.shape, entry.dtype)
 
 
 @contextmanager

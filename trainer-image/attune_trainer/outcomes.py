@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from attune_contract.enums import ExitCode, OutcomeState, Stage
 from attune_contract.outcome import Outcome
 from attune_contract.runconfig import TERMINATION_LOG
-from attune_trainer.errors import InvalidDataError, OutOfMemoryError, StageError
+from attune_trainer.errors import OutOfMemoryError, StageError
 
 PATH_VARIABLE = "ATTUNE_OUTCOME_PATH"
 TERMINATED = 128 + 15
@@ -33,10 +33,11 @@ def of_error(error: BaseException, document: Mapping[str, Any], stage: Stage) ->
         reason=known.reason,
         message=str(known),
         validation=getattr(known, "validation", None),
+        estimate=getattr(known, "estimate", None),
         artifacts=getattr(known, "artifacts", ()),
     )
-    if isinstance(known, InvalidDataError) and known.validation:
-        outcome = outcome.model_copy(update={"report_uri": known.validation.report_uri})
+    if outcome.validation is not None:
+        outcome = outcome.model_copy(update={"report_uri": outcome.validation.report_uri})
     return outcome, int(known.exit_code)
 
 

@@ -60,7 +60,8 @@ class Reason(StrEnum):
     NOT_REQUIRED = "NotRequired"
     """spec.approval is Auto, so nobody has to approve."""
     AWAITING_APPROVAL = "AwaitingApproval"
-    """Preflight is done; look at status.validation and set spec.approved to true, or delete the FineTuneJob."""
+    """Preflight is done; look at status.validation and status.estimate, and set spec.approved to true, or delete the
+    FineTuneJob."""
 
     NO_GATE = "NoGate"
     """spec.evaluation.gate requires nothing, so every evaluation passes."""
@@ -115,6 +116,11 @@ class Reason(StrEnum):
     """Preflight refused the data: status.validation.errors names file, line and field, the report has all. Final."""
     INVALID_CONFIGURATION = "InvalidConfiguration"
     """The spec or its runtime asks for something impossible that only the pod could see. Final."""
+    DOES_NOT_FIT = "DoesNotFit"
+    """Training would need more memory than an accelerator (or a pod on CPU) has; the message says what would fit, and
+    status.estimate how it was reckoned. Final: create a new FineTuneJob."""
+    OVER_BUDGET = "OverBudget"
+    """Even at best training would cost or take more than spec.budget; the message says what would fit. Final."""
     DIGEST_MISMATCH = "DigestMismatch"
     """A file below the run is not what an earlier stage left there: something else wrote to the run's prefix. Final."""
     OUT_OF_MEMORY = "OutOfMemory"

@@ -7,8 +7,8 @@ from pydantic import Field, ValidationError
 
 from attune_contract.base import Frozen, Reported
 from attune_contract.enums import Method
-from attune_contract.quantities import Duration, Money
-from attune_contract.spec import Dataset, Model, Output, Resources, Training, Tuning
+from attune_contract.outcome import Estimate
+from attune_contract.spec import Budget, Classification, Dataset, Model, Output, Resources, Training, Tuning
 from attune_contract.spec import Evaluation as EvaluationSpec
 from attune_operator.api import rules
 from attune_operator.api.enums import Approval, AttemptState, Phase
@@ -17,7 +17,6 @@ from attune_operator.api.problems import FieldProblem, as_mapping, problems
 from attune_operator.api.status import (
     Attempt,
     Cost,
-    Estimate,
     Evaluation,
     FineTuneJobStatus,
     OutputStatus,
@@ -47,15 +46,6 @@ __all__ = [
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 
 
-class Budget(Frozen):
-    """What the run may take at most."""
-
-    max_cost: Money | None = None
-    """Money at the runtime's prices, as text: `"25.00"`."""
-    max_duration: Duration | None = None
-    """Time from the first attempt on, such as `6h`."""
-
-
 class Queue(Frozen):
     """How the run waits for quota (Kueue)."""
 
@@ -80,6 +70,8 @@ class FineTuneJobSpec(Frozen):
     """The examples to learn from, and those held out."""
     training: Training
     """Length, learning rate, batch and sequence."""
+    classification: Classification | None = None
+    """How labels are learnt. For method Classification only; left out there: style Token."""
     resources: Resources = Resources()
     """Nodes, accelerators, CPU and memory of the training pods."""
     evaluation: EvaluationSpec = EvaluationSpec()

@@ -9,13 +9,15 @@ accepts a CRD, from the bounds of lists, maps and strings: a field without a bou
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 from attune_contract import uris
+from attune_contract.abilities import PACKS, metrics_of
+from attune_contract.enums import Method
 from attune_operator.api.problems import FieldProblem
 
 JSON = dict[str, Any]
@@ -103,13 +105,39 @@ def _format(methods: tuple[str, ...], formats: tuple[str, ...]) -> Rule:
     )
 
 
-def _list(words: tuple[str, ...]) -> str:
+def _list(words: Iterable[str]) -> str:
     return "[" + ", ".join(f"'{w}'" for w in words) + "]"
 
 
-def _metrics_known(evaluation: JSON) -> bool:
-    names = {m["name"] for m in evaluation["metrics"]}
-    return all(r["metric"] in names for r in evaluation.get("gate", {}).get("require", ()))
+def _only_for(methods: Iterable[Method], given: str, field: str, what: str, holds: Callable[[Any], bool]) -> Rule:
+    """For a field that means something to some methods alone.
+
+    Args:
+        methods: those that it means something to.
+        given: CEL that is true where the field is left out.
+        field: below `spec`, for the message.
+        what: the field in words.
+        holds: the same as `given`, on the spec as JSON.
+    """
+    names = tuple(m.value for m in Method if m in methods)
+    return Rule(
+        path="spec",
+        cel=f"{given} || self.method in {_list(names)}",
+        message=f"{what} is for method {' or '.join(names)} only; leave it out",
+        field=field,
+        holds=lambda spec: holds(spec) or spec["method"] in names,
+    )
+
+
+def _default_metrics() -> str:
+    """The metrics that each method is measured by where a manifest names none, as a map of CEL."""
+    return "{" + ", ".join(f"'{m}': {_list(metrics_of(m).default)}" for m in Method) + "}"
+
+
+def _metrics_measured(spec: JSON) -> bool:
+    evaluation = spec["evaluation"]
+    named = {m["name"] for m in evaluation.get("metrics", ())} or set(metrics_of(Method(spec["method"])).default)
+    return all(r["metric"] in named for r in evaluation.get("gate", {}).get("require", ()))
 
 
 def _baselines_known(evaluation: JSON) -> bool:
@@ -121,7 +149,10 @@ IMMUTABLE = (
     *("runtime", "model", "method", "tuning", "dataset", "training", "resources", "evaluation", "output", "approval"),
 )
 """Fields of a FineTuneJob's spec that always have a value and never change."""
-COLUMNS = ("messages", "prompt", "completion", "chosen", "rejected", "label", "text")
+COLUMNS = (
+    *("messages", "tools", "conversations", "prompt", "completion", "chosen", "rejected", "label", "text"),
+    *("instruction", "input", "output", "preferred_output", "non_preferred_output"),
+)
 """Fields of all formats: the keys that dataset.columns can have."""
 _SAME_QUEUE = "has(self.queue) == has(oldSelf.queue) && (!has(self.queue) || self.queue == oldSelf.queue)"
 _COST_GROWS = "!has(self.maxCost) || (has(oldSelf.maxCost) && double(self.maxCost) >= double(oldSelf.maxCost))"
@@ -184,6 +215,41 @@ FINETUNEJOB: tuple[Rule, ...] = (
     _format(("ContinuedPretraining",), ("Auto", "Text")),
     _format(("Classification",), ("Auto", "Labeled")),
     _format(("SFT",), ("Auto", "Chat", "PromptCompletion")),
+    _only_for(
+        PACKS,
+        "!self.training.packing",
+        ".training.packing",
+        "packing",
+        lambda spec: not spec["training"]["packing"],
+    ),
+    _only_for(
+        (Method.CONTINUED_PRETRAINING,),
+        "!has(self.training.stride)",
+        ".training.stride",
+        "stride",
+        lambda spec: "stride" not in spec["training"],
+    ),
+    Rule(
+        "spec.training",
+        "!has(self.stride) || self.stride <= self.sequenceLength",
+        "must be at most sequenceLength: a longer one would leave out what lies between two windows",
+        ".stride",
+        lambda training: training.get("stride", 1) <= training["sequenceLength"],
+    ),
+    _only_for(
+        (Method.KTO,),
+        "!has(self.dataset.rating)",
+        ".dataset.rating",
+        "rating",
+        lambda spec: "rating" not in spec["dataset"],
+    ),
+    _only_for(
+        (Method.CLASSIFICATION,),
+        "!has(self.classification)",
+        ".classification",
+        "this block",
+        lambda spec: "classification" not in spec,
+    ),
     Rule(
         "spec",
         "!has(self.output.format) || self.output.format == 'Merged' || self.tuning.type != 'Full'",
@@ -192,11 +258,13 @@ FINETUNEJOB: tuple[Rule, ...] = (
         lambda spec: spec["output"].get("format", "Merged") == "Merged" or spec["tuning"]["type"] != "Full",
     ),
     Rule(
-        "spec.evaluation",
-        "!has(self.gate) || self.gate.require.all(r, self.metrics.exists(m, m.name == r.metric))",
-        "every gate.require[].metric must be among metrics",
-        ".gate",
-        _metrics_known,
+        "spec",
+        "!has(self.evaluation.gate) || self.evaluation.gate.require.all(r, has(self.evaluation.metrics) ? "
+        "self.evaluation.metrics.exists(m, m.name == r.metric) : "
+        f"r.metric in {_default_metrics()}[self.method])",
+        "every gate.require[].metric must be among metrics (left out: those that fit the method)",
+        ".evaluation.gate",
+        _metrics_measured,
     ),
     Rule(
         "spec.evaluation",

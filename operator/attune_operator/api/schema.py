@@ -21,6 +21,8 @@ LIST_MAP_KEYS = {
     "spec.evaluation.baselines": ["name"],
 }
 """Lists whose items have a name: server-side apply merges them by it, and the API server refuses doubles."""
+SETS = frozenset({"spec.classification.labels", "spec.dataset.strict"})
+"""Lists of words none of which may be there twice."""
 _KEPT = (
     *("type", "format", "enum", "required", "pattern", "minimum", "maximum", "x-kubernetes-int-or-string"),
     *("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
@@ -149,6 +151,8 @@ def _description(node: JSON, path: str) -> str:
 
 
 def _list_kind(path: str) -> JSON:
+    if path in SETS:
+        return {"x-kubernetes-list-type": "set"}
     keys = LIST_MAP_KEYS.get(path)
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": keys} if keys else {}
 

@@ -10,44 +10,11 @@ from pydantic import Field
 
 from attune_contract.base import Reported
 from attune_contract.enums import Stage, Verdict
-from attune_contract.outcome import Artifact, MetricResult, Validation
+from attune_contract.outcome import Artifact, Estimate, MetricResult, Validation
 from attune_operator.api.enums import AttemptState, Phase
 from attune_operator.api.meta import Condition
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-
-
-class DurationRange(Reported):
-    """How long training is expected to take."""
-
-    low: str
-    """At best, such as `6m`."""
-    high: str
-    """At worst, such as `11m`."""
-
-
-class CostRange(Reported):
-    """What the run is expected to cost."""
-
-    low: str
-    """At best, as a decimal number."""
-    high: str
-    """At worst, as a decimal number."""
-    currency: str
-    """Currency of the runtime's prices, such as USD."""
-
-
-class Estimate(Reported):
-    """What preflight expects of the run, before anything expensive starts."""
-
-    steps: int
-    """Optimizer steps."""
-    duration: DurationRange | None = None
-    """Time of training."""
-    memory_per_gpu: str | None = None
-    """Memory that training needs on each accelerator, such as `9Gi`."""
-    cost: CostRange | None = None
-    """Money, by the runtime's prices."""
 
 
 class ProgressStatus(Reported):

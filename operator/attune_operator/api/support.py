@@ -7,12 +7,9 @@ versions.
 from collections.abc import Callable, Iterable
 
 from attune_contract import uris
-from attune_contract.enums import DataFormat, Method, MetricName, TuningType
+from attune_contract.abilities import HAS_BETA, metrics_of
 from attune_operator.api.finetunejob import FineTuneJobSpec
 from attune_operator.api.problems import FieldProblem
-
-METRICS = (MetricName.ACCURACY, MetricName.EXACT_MATCH, MetricName.PERPLEXITY)
-FORMATS = (DataFormat.AUTO, DataFormat.CHAT, DataFormat.PROMPT_COMPLETION)
 
 
 def unsupported(spec: FineTuneJobSpec) -> list[FieldProblem]:
@@ -24,23 +21,14 @@ def _problem(path: str, what: str, instead: str) -> FieldProblem:
     return FieldProblem(f"spec.{path}", f"this version of Attune does not act on {what} yet; {instead}.")
 
 
-def _method(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
-    if spec.method is not Method.SFT:
-        yield _problem("method", spec.method, "use SFT")
-
-
-def _tuning(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
-    if spec.tuning.type is TuningType.QLORA:
-        yield _problem("tuning.type", spec.tuning.type, "use LoRA or Full")
-
-
 def _dataset(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
-    if spec.dataset.format not in FORMATS:
-        yield _problem("dataset.format", spec.dataset.format, f"use {', '.join(FORMATS)}")
     for name, given in (("train", spec.dataset.train), ("test", spec.dataset.test)):
         for index, uri in enumerate(given):
             if not _readable(uri):
-                instead = "use JSON Lines: files that end in .jsonl, a prefix that ends in /, or a glob such as s3://b/p/*.jsonl"
+                instead = (
+                    "use files that end in .jsonl, .json, .csv, .tsv, .parquet or .txt (also .gz and .zst of these), a "
+                    "prefix that ends in /, or a glob such as s3://b/p/*.jsonl"
+                )
                 yield _problem(f"dataset.{name}[{index}]", uri, instead)
 
 
@@ -50,10 +38,8 @@ def _readable(uri: str) -> bool:
 
 def _training(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
     training = spec.training
-    if training.packing:
-        yield _problem("training.packing", "packing", "leave it out; examples are padded to the longest of their batch")
-    if training.beta is not None:
-        yield _problem("training.beta", "beta", "leave it out; it belongs to DPO, ORPO and KTO")
+    if training.beta is not None and spec.method not in HAS_BETA:
+        yield _problem("training.beta", f"beta for {spec.method}", "leave it out; it belongs to DPO, ORPO and KTO")
     if training.checkpoint is not None:
         instead = "leave it out; one checkpoint is written at the end of training"
         yield _problem("training.checkpoint", "checkpoints while training goes on", instead)
@@ -61,11 +47,13 @@ def _training(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
 
 def _evaluation(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
     evaluation = spec.evaluation
-    for index, metric in enumerate(evaluation.metrics):
-        if metric.name not in METRICS:
-            yield _problem(f"evaluation.metrics[{index}].name", metric.name, f"use {', '.join(METRICS)}")
+    known = metrics_of(spec.method).known
+    for index, metric in enumerate(evaluation.metrics or ()):
+        if metric.name not in known:
+            use = f"use {', '.join(sorted(known))}"
+            yield _problem(f"evaluation.metrics[{index}].name", f"{metric.name} for {spec.method}", use)
         for field, value in (("schema", metric.schema_), ("pattern", metric.pattern)):
-            if value is not None and metric.name in METRICS:
+            if value is not None and metric.name in known:
                 yield _problem(f"evaluation.metrics[{index}].{field}", field, "leave it out")
     for index, baseline in enumerate(evaluation.baselines):
         extra = baseline.source is not None or baseline.system_prompt is not None or baseline.few_shot is not None
@@ -85,15 +73,11 @@ def _output(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
 
 
 def _limits(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
-    if spec.budget is not None:
-        yield _problem("budget", "budgets", "leave it out, and bound training.maxSteps or training.epochs")
     if spec.queue is not None:
         yield _problem("queue", "queues", "leave it out; pods wait for a free node by themselves")
 
 
 _CHECKS: tuple[Callable[[FineTuneJobSpec], Iterable[FieldProblem]], ...] = (
-    _method,
-    _tuning,
     _dataset,
     _training,
     _evaluation,

@@ -3,6 +3,7 @@
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
+from attune_contract.enums import Stage
 from attune_contract.quantities import quantity
 from attune_operator.api.finetunejob import Attempt, Cost, FineTuneJob
 from attune_operator.api.tuningruntime import TuningRuntime
@@ -38,6 +39,18 @@ def cost(
         amount=str(amount.quantize(_CENT, ROUND_HALF_UP)),
         currency=price.currency,
     )
+
+
+def price_of_an_hour(run: FineTuneJob, runtime: TuningRuntime, stage: Stage, settings: Settings) -> Decimal:
+    """What all pods of a stage cost in an hour."""
+    size, price = shape(run, stage, settings), runtime.spec.price
+    cores = quantity(size.cpu) * Decimal(price.per_cpu_hour)
+    return size.pods * (size.gpus * Decimal(price.per_gpu_hour) + cores)
+
+
+def amount(seconds: float, an_hour: Decimal) -> str:
+    """What so many seconds cost, to the cent."""
+    return str((Decimal(seconds) / _HOUR * an_hour).quantize(_CENT, ROUND_HALF_UP))
 
 
 def _seconds(attempt: Attempt, now: datetime) -> Decimal:

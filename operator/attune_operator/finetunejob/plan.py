@@ -23,6 +23,7 @@ from attune_operator.finetunejob.attempts import (
     suspended,
     wait_before_next,
 )
+from attune_operator.finetunejob.estimate import known
 from attune_operator.finetunejob.snapshot import Snapshot, stamp
 from attune_operator.finetunejob.waiting import Hold, why_waiting
 
@@ -153,7 +154,7 @@ def _next(seen: Snapshot, settled: Settled) -> Plan:
     last = settled.last
     if last is not None and last.state is not AttemptState.SUCCEEDED and (end := _over(seen, settled, last)):
         return replace(done, end=end)
-    if hold := _not_yet(seen, stage):
+    if hold := _not_yet(seen, stage, settled.outcome):
         return replace(done, hold=hold, again=STALLED_SECONDS if hold.stalled else None)
     if last is not None and last.state is not AttemptState.SUCCEEDED:
         wait = wait_before_next(settled.attempts, seen.now).total_seconds()
@@ -203,13 +204,16 @@ def _backoff(last: Attempt) -> Hold:
     return Hold(last.reason or Reason.POD_FAILED, last.message + then, stalled=blocked)
 
 
-def _not_yet(seen: Snapshot, stage: Stage) -> Hold | None:
+def _not_yet(seen: Snapshot, stage: Stage, outcome: Outcome | None = None) -> Hold | None:
     """What keeps the next stage from starting: pause, approval, or something that only a person can mend."""
     spec = seen.run.spec
     if spec.suspend:
         return _suspended()
     if stage is Stage.TRAIN and spec.approval is Approval.REQUIRED and not spec.approved:
-        return Hold(Reason.AWAITING_APPROVAL, "Preflight is done. Set spec.approved to true to train.", stalled=False)
+        expected = known(seen, outcome)
+        told = f" Training is estimated at {expected.in_words}." if expected else ""
+        message = f"Preflight is done.{told} Set spec.approved to true to train."
+        return Hold(Reason.AWAITING_APPROVAL, message, stalled=False)
     if seen.runtime_problems:
         return Hold(Reason.RUNTIME_INVALID, " ".join(f"{p.path}: {p.message}" for p in seen.runtime_problems))
     if seen.runtime is None:

@@ -9,7 +9,7 @@ from attune_operator.api.tuningruntime import TuningRuntime
 
 def run_config(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt) -> RunConfig:
     """Everything that the pods of an attempt need to know, except secrets."""
-    spec = run.spec
+    spec, accelerator, price = run.spec, runtime.spec.accelerator, runtime.spec.price
     return RunConfig(
         run=RunIdentity(
             id=run.metadata.uid,
@@ -25,7 +25,13 @@ def run_config(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt) -> Ru
             trust_remote_code=runtime.spec.trust_remote_code,
             allowed_uris=tuple(runtime.spec.allowed_uris),
             cache_directory=CACHE_PATH if runtime.spec.cache else None,
+            accelerator_memory=accelerator.memory,
+            accelerator_tflops=accelerator.tflops,
+            price_per_gpu_hour=price.per_gpu_hour,
+            price_per_cpu_hour=price.per_cpu_hour,
+            currency=price.currency,
         ),
+        budget=spec.budget,
         credentials=credentials(run),
         facts=_facts(run),
         inputs=tuple(a for a in run.status.artifacts if a.stage is not attempt.stage),

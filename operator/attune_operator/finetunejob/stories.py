@@ -31,6 +31,7 @@ def stories(old: FineTuneJobStatus, new: FineTuneJobStatus, created: Attempt | N
     if created is not None and not _repeats(created, new):
         message = f"Created Job {created.job_name} (attempt {created.number})."
         told.append(Story("Normal", f"{created.stage}Started", message))
+    told += _refined(old, new)
     stalled, was = _condition(new, ConditionType.STALLED), _condition(old, ConditionType.STALLED)
     over = _condition(new, ConditionType.FINISHED)
     is_stalled = stalled is not None and stalled.status == "True" and over is not None and over.status != "True"
@@ -41,6 +42,15 @@ def stories(old: FineTuneJobStatus, new: FineTuneJobStatus, created: Attempt | N
         bad = failed is not None and failed.status == "True"
         told.append(Story("Warning" if bad else "Normal", "Failed" if bad else "Succeeded", over.message))
     return told
+
+
+def _refined(old: FineTuneJobStatus, new: FineTuneJobStatus) -> list[Story]:
+    """That the estimate goes by measured steps now; not where training was over before they were seen."""
+    before, after = old.estimate, new.estimate
+    fresh = after is not None and after.measured_steps is not None and (before is None or before.measured_steps is None)
+    if not fresh or after is None or after.actual is not None:
+        return []
+    return [Story("Normal", "EstimateRefined", f"By {after.measured_steps} measured steps: {after.in_words}.")]
 
 
 def _repeats(attempt: Attempt, new: FineTuneJobStatus) -> bool:
@@ -67,7 +77,12 @@ def _ended(before: Attempt | None, after: Attempt, new: FineTuneJobStatus) -> St
 def _done(attempt: Attempt, new: FineTuneJobStatus) -> str:
     if attempt.stage is Stage.EVALUATE and new.evaluation is not None:
         return "; ".join(sentence(r) for r in new.evaluation.results)
-    return attempt.message or f"Job {attempt.job_name} is complete."
+    said = attempt.message or f"Job {attempt.job_name} is complete."
+    expected = new.estimate
+    if attempt.stage is Stage.TRAIN and expected is not None and expected.actual and expected.duration:
+        low, high = expected.duration.low, expected.duration.high
+        return f"{said} Training was estimated to take {low} to {high} and took {expected.actual.duration}."
+    return said
 
 
 def _condition(status: FineTuneJobStatus, kind: ConditionType) -> Condition | None:

@@ -6,6 +6,7 @@ from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState, Phase
 from attune_operator.api.finetunejob import (
     Cost,
+    Estimate,
     Evaluation,
     FineTuneJobStatus,
     OutputStatus,
@@ -14,6 +15,7 @@ from attune_operator.api.finetunejob import (
 )
 from attune_operator.finetunejob.conditions import conditions
 from attune_operator.finetunejob.cost import cost
+from attune_operator.finetunejob.estimate import estimate
 from attune_operator.finetunejob.gate import judge
 from attune_operator.finetunejob.plan import Plan
 from attune_operator.finetunejob.snapshot import Snapshot, stamp
@@ -45,14 +47,16 @@ def summarize(seen: Snapshot, plan: Plan, settings: Settings) -> FineTuneJobStat
     evaluation = _evaluation(seen, outcome)
     progress = _progress(seen, plan)
     spent = _cost(seen, plan, settings)
+    expected = estimate(seen, plan.attempts, outcome, settings)
     return old.model_copy(
         update={
             "observed_generation": seen.run.metadata.generation,
             "phase": _phase(plan),
-            "message": _message(plan, progress),
+            "message": _message(plan, progress, expected),
             "run_id": seen.run.metadata.uid,
             "conditions": conditions(seen, plan, evaluation, now),
             "validation": (outcome and outcome.validation) or old.validation,
+            "estimate": expected,
             "attempts": plan.attempts,
             "artifacts": _artifacts(old.artifacts, outcome),
             "evaluation": evaluation,
@@ -76,14 +80,15 @@ def _phase(plan: Plan) -> Phase:
     return _PHASE_OF_STAGE[plan.attempts[-1].stage] if plan.attempts else Phase.PENDING
 
 
-def _message(plan: Plan, progress: ProgressStatus | None) -> str:
+def _message(plan: Plan, progress: ProgressStatus | None, expected: Estimate | None) -> str:
     if plan.end is not None:
         return plan.end.message
     if plan.hold is not None:
         return plan.hold.message
     last = plan.attempts[-1]
     if last.state is AttemptState.PENDING:
-        return f"{last.stage}: Job {last.job_name} is starting."
+        told = f" Estimate: {expected.in_words}." if expected and last.stage is Stage.TRAIN else ""
+        return f"{last.stage}: Job {last.job_name} is starting.{told}"
     if last.stage is Stage.TRAIN and progress is not None and progress.total_steps:
         return f"step {progress.step} of {progress.total_steps}{_left(progress)}"
     if last.stage is Stage.EVALUATE and progress is not None and progress.eta_seconds is not None:

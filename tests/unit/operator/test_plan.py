@@ -105,7 +105,9 @@ def test_a_run_that_is_over_is_never_touched_again(verdict: str) -> None:
             True,
             id="every problem at once",
         ),
-        pytest.param({"run": run(method="DPO")}, Reason.NOT_SUPPORTED, "spec.method", True, id="not supported yet"),
+        pytest.param(
+            {"run": run(queue={"name": "team-a"})}, Reason.NOT_SUPPORTED, "spec.queue", True, id="not supported yet"
+        ),
         pytest.param(
             {"run": run(attempts=done(Stage.PREFLIGHT), approval="Required")},
             Reason.AWAITING_APPROVAL,
