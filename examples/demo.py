@@ -25,7 +25,7 @@ def main() -> int:
     call("make", "install")
     enter_cluster()
     step("A small base model and the data, uploaded to the cluster's S3")
-    call(sys.executable, EXAMPLE / "upload.py")
+    call(sys.executable, ROOT / "examples" / "upload.py", EXAMPLE.name)
     step("The FineTuneJob")
     call("kubectl", "apply", "-f", EXAMPLE / "manifests" / "namespace.yaml")
     call("kubectl", "delete", "finetunejob", NAME, "-n", NAMESPACE, "--ignore-not-found", "--wait", quiet=True)

@@ -1,27 +1,31 @@
-"""Put the example's base model and data into S3, where the FineTuneJob reads them.
+"""Put the examples' data and the base model that all of them start from into S3, where the FineTuneJobs read them.
 
-    python upload.py                  # the base model from the cache, made first if it is not there (a few minutes)
-    python upload.py --base DIR       # a base model of your own
+    python upload.py                        # every example
+    python upload.py brand-voice            # one, or several
+    python upload.py --base DIR             # a base model of your own in the place of the examples'
 
-The store and its keys come from the environment, under their usual names: AWS_ENDPOINT_URL (left out: Amazon S3),
-AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION. Objects that are there already, byte for byte, are skipped.
+The base model is made first if it is not in the cache (a few minutes, once). The store and its keys come from the
+environment, under their usual names: AWS_ENDPOINT_URL (left out: Amazon S3), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+AWS_REGION. Objects that are there already, byte for byte, are skipped.
 """
 
 import argparse
 import hashlib
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from make_base import HERE, cached_base
 
+HERE = Path(__file__).resolve().parent
+NAMES = sorted(folder.parent.name for folder in HERE.glob("*/data"))
 MODELS, DATA = "models", "data"
-BASE_PREFIX, DATA_PREFIX = "support-router-base", "support-router"
+BASE_PREFIX = "support-router-base"
 NOT_MODEL = {"COMPLETE", "recipe.json"}  # how the model was made, not the model
 DIGEST = "sha256"  # the metadata key that says what an object holds
 
@@ -29,14 +33,18 @@ DIGEST = "sha256"  # the metadata key that says what an object holds
 def main() -> int:
     """Upload everything; returns 1, with what to do on stderr, if the store cannot be reached or refuses."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which examples: {', '.join(NAMES)} (default: all)")
     parser.add_argument("--base", type=Path, metavar="DIR", help="folder of the base model (default: from the cache)")
-    base = parser.parse_args().base or cached_base()
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.names) - set(NAMES)):
+        parser.error(f"no such example: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    base = arguments.base or cached_base()
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "Amazon S3")
     try:
         store = boto3.client("s3", region_name=os.environ.get("AWS_REGION"))
         for bucket in (MODELS, DATA):
             ensure_bucket(store, bucket)
-        for path, bucket, key in plan(base):
+        for path, bucket, key in plan(base, arguments.names or NAMES):
             print(f"{upload(store, path, bucket, key)}  s3://{bucket}/{key}", flush=True)
     except (BotoCoreError, ClientError) as error:
         print(
@@ -49,13 +57,22 @@ def main() -> int:
     return 0
 
 
-def plan(base: Path) -> Iterator[tuple[Path, str, str]]:
+def cached_base() -> Path:
+    """The folder of the base model in the cache, made first if it is not there."""
+    command = [sys.executable, str(HERE / "support-router" / "make_base.py"), "--cache"]
+    return Path(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+
+
+def plan(base: Path, names: Sequence[str]) -> Iterator[tuple[Path, str, str]]:
     """Yield what goes where: file, bucket and key of every object."""
     for path in sorted(base.iterdir()):
         if path.name not in NOT_MODEL:
             yield path, MODELS, f"{BASE_PREFIX}/{path.name}"
-    for path in sorted((HERE / "data").glob("*.jsonl")):
-        yield path, DATA, f"{DATA_PREFIX}/{path.name}"
+    for name in names:
+        folder = HERE / name / "data"
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.name != "README.md":
+                yield path, DATA, f"{name}/{path.relative_to(folder).as_posix()}"
 
 
 def ensure_bucket(store: Any, bucket: str) -> None:
