@@ -97,7 +97,7 @@ async def _tell(jobs: Watch, count: int, say: Callable[[str], None]) -> None:
 async def _until_running(api: APIServer, namespace: str, count: int) -> None:
     path = f"{pods_path(namespace)}?fieldSelector=status.phase=Running"
     deadline = time.monotonic() + BURST_SECONDS
-    while (running := len((await api.get(path, METADATA_LIST))["items"])) < count:
+    while (running := len((await api.get(path, METADATA_LIST))["items"] or [])) < count:
         if time.monotonic() > deadline:
             raise BenchError(f"only {running} of {count} Pods run after {BURST_SECONDS} s; is kwok running?")
         await asyncio.sleep(1)
