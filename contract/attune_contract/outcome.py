@@ -9,11 +9,14 @@ from typing import Literal
 from attune_contract import VERSION
 from attune_contract.base import Reported
 from attune_contract.enums import DataWarning, MetricName, OutcomeState, Stage
+from attune_contract.packed import packed, unpacked
 
 MAX_BYTES = 4096
 """Kubernetes cuts a container's termination message there, and cut JSON is no JSON."""
 MAX_MESSAGE = 1024
 MIN_MESSAGE = 128
+HEAD = ("version", "runID", "stage", "attempt", "state", "reason", "message")
+"""Fields that stay readable for whoever looks at a pod, however much else there is."""
 FEW_ERRORS = 5
 """So many errors are worth more than what warnings say and the estimate assumes."""
 
@@ -89,6 +92,8 @@ class Validation(Reported):
     """What does not end the run but should be looked at."""
     error_count: int = 0
     """All problems found; `errors` holds the first ones."""
+    counts: dict[str, int] = {}
+    """All problems found, by code, most frequent first."""
     errors: tuple[RowError, ...] = ()
     report_uri: str | None = None
 
@@ -225,15 +230,17 @@ class Outcome(Reported):
     def dumps(self, limit: int = MAX_BYTES) -> str:
         """JSON of at most `limit` bytes.
 
-        What is too much is left out, the least needed first: errors beyond the first few, what warnings say, what the
-        estimate assumes, labels, the last errors; then the message is cut. Nothing is lost by that: counts stay, and
-        the stage's report has all of it.
+        Where that is not enough, all but its head is packed (`packed`): twenty errors fit that are much alike, as
+        errors mostly are. What is too much even so is left out, the least needed first: errors beyond the first few,
+        what warnings say, what the estimate assumes, labels, the last errors; then the message is cut. Nothing is lost
+        by that: counts stay, and the stage's report has all of it.
 
         Raises:
             ValueError: it does not fit even so (more artifacts or results than a stage has).
         """
         short = self.model_copy(update={"message": _cut(self.message, MAX_MESSAGE)})
-        while len(text := _json(short).encode()) > limit:
+        text = _json(short).encode()
+        while len(text) > limit and len(text := packed(_json(short), HEAD).encode()) > limit:
             shorter = next((s for reduce in _REDUCTIONS if (s := reduce(short)) is not None), None)
             if shorter is None:
                 raise ValueError(f"outcome of {len(text)} bytes is over the limit of {limit}")
@@ -244,7 +251,7 @@ class Outcome(Reported):
     def loads(cls, text: str) -> "Outcome | None":
         """Reads a termination message; None where it is none of ours (a crash, an older version, a cut text)."""
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate(unpacked(text))
         except ValueError:
             return None
 

@@ -150,7 +150,7 @@ IMMUTABLE = (
 )
 """Fields of a FineTuneJob's spec that always have a value and never change."""
 COLUMNS = (
-    *("messages", "tools", "conversations", "prompt", "completion", "chosen", "rejected", "label", "text"),
+    *("messages", "tools", "conversations", "system", "prompt", "completion", "chosen", "rejected", "label", "text"),
     *("instruction", "input", "output", "preferred_output", "non_preferred_output"),
 )
 """Fields of all formats: the keys that dataset.columns can have."""

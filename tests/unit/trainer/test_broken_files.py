@@ -3,6 +3,7 @@
 Broken rows of the two formats of SFT as JSON Lines are in test_data_problems.py; these are all the other ways.
 """
 
+import datetime as dt
 import gzip
 import io
 import json
@@ -136,6 +137,7 @@ FILES = [
     Case("too many cells", "b.csv", b"prompt,completion\na,b,c\n", [("data_type", 2)]),
     Case("quote not closed", "b.csv", b'prompt,completion\na,b\n"a,b\nc,d\n', [("data_type", 3)]),
     Case("quote in a cell", "b.csv", b'prompt,completion\n"a"b,c\na,b\n', [("data_type", 2)]),
+    Case("only commas", "b.csv", b"prompt,completion\n,\na,b\n", [("empty_prompt", 2), ("empty_completion", 2)]),
     Case("empty cell", "b.csv", b"prompt,completion\na,\n", [("empty_completion", 2)]),
     Case("semicolons", "b.csv", b"prompt;completion\na;b\n", [("missing_column", 2), ("missing_column", 2)]),
     Case("a column twice", "b.csv", b"prompt,prompt,completion\na,b,c\n", [("data_type", 1)]),
@@ -167,6 +169,20 @@ FILES = [
         gzip.compress(pq(prompt=["a"], completion=["b"]))[:-9],
         [("encoding_error", None)],
     ),
+    Case(
+        "a date in tools",
+        "b.parquet",
+        pq(messages=[[user(), says("a")]], tools=[[{"since": dt.datetime(2024, 1, 1)}]]),  # noqa: DTZ001
+        [("data_type", 1)],
+        spec={"format": "Chat"},
+    ),
+    Case(
+        "bytes in a call",
+        "b.parquet",
+        pq(messages=[[user(), says("a") | {"tool_calls": [{"id": b"1", "function": {"name": "f"}}]}]]),
+        [("data_type", 1)],
+        spec={"format": "Chat"},
+    ),
     # Plain text
     Case("text for SFT", "b.txt", b"Once upon a time.\n", [("data_type", None)]),
     Case("text for DPO", "b.txt.gz", gzip.compress(b"Once"), [("data_type", None)], "DPO"),
@@ -189,6 +205,13 @@ FILES = [
         "DPO",
     ),
     Case("no rejected", "b.jsonl", lines(js(prompt="p", chosen="a")), [("missing_column", 1)], "ORPO"),
+    Case(
+        "no prompt, and answers that begin alike",
+        "b.jsonl",
+        lines(pair(), js(chosen="The answer is 4.", rejected="The answer is 5.")),
+        [("missing_column", 2)],
+        "DPO",
+    ),
     Case("empty chosen", "b.jsonl", lines(pair(chosen=" ")), [("empty_completion", 1)], "DPO"),
     Case("chosen as a number", "b.jsonl", lines(pair(chosen=5)), [("data_type", 1)], "DPO"),
     Case("chosen as no messages", "b.jsonl", lines(pair(chosen=[])), [("missing_messages_list", 1)], "DPO"),
@@ -229,6 +252,14 @@ FILES = [
     ),
     Case("NaN in csv", "b.csv", b"prompt,completion,label\na,b,nan\n", [("rating_not_a_number", 2)], "KTO", SCORE),
     Case("infinite", "b.jsonl", lines(rated().replace("true", "1e999")), [("rating_not_a_number", 1)], "KTO", SCORE),
+    Case(
+        "a number that no float holds",
+        "b.jsonl",
+        lines(rated(label=10**400)),
+        [("rating_not_a_number", 1)],
+        "KTO",
+        SCORE,
+    ),
     Case("a number as text", "b.jsonl", lines(rated(label="4")), [("rating_not_a_number", 1)], "KTO", SCORE),
     Case("true as text", "b.jsonl", lines(rated(label="true")), [("rating_not_a_number", 1)], "KTO"),
     Case("a word in csv", "b.csv", b"prompt,completion,label\na,b,good\n", [("rating_not_a_number", 2)], "KTO"),
@@ -282,6 +313,19 @@ def test_a_broken_file_among_good_ones(data: Path, encoder: Encoder, case: Case)
 METRIC: dict[str, Any] = {"evaluation": {}}
 
 
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in FILES if "format" not in case.spec])
+def test_a_broken_file_alone_whose_format_is_to_be_found(data: Path, encoder: Encoder, case: Case) -> None:
+    (data / case.name.replace("test", "train")).write_bytes(case.content)
+    work = HEAD if case.method == "Classification" else {}
+    _, problems = data_of.check(data, encoder, method=case.method, work=work | METRIC, **case.spec)
+    found = [(e.code, e.line) for e in data_of.errors(problems)]
+    # Without train, there is no label that test could lack.
+    expected = {(code, line) for code, line in case.expected if code != "unknown_label"}
+
+    assert expected <= set(found)
+    assert {code for code, _ in set(found) - expected} <= {"too_few_rows"}
+
+
 def test_what_a_truncated_file_had_is_no_share_of_bad_rows(data: Path, encoder: Encoder) -> None:
     (data / "a.jsonl").write_bytes(GOOD)
     (data / "b.jsonl.gz").write_bytes(gzip.compress(MANY)[:-50])
@@ -305,6 +349,65 @@ def test_labels_are_told_once_each(data: Path, labels: list[str], style: str, ex
     )
 
     assert [(e.code, e.line) for e in data_of.errors(problems)] == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [pytest.param({}, id="of-train"), pytest.param({"labels": ["yes", "no", "rare"]}, id="listed-in-the-manifest")],
+)
+def test_a_label_of_test_whose_only_row_of_train_is_dropped(data: Path, words: Encoder, given: dict[str, Any]) -> None:
+    giant = js(text="t " * 900_000, label="rare")
+    (data / "a.jsonl").write_bytes(LABELED + giant.encode())
+    (data / "test.jsonl").write_bytes(lines(*(js(text=f"s{i}", label=["yes", "rare"][i % 2]) for i in range(4))))
+    work = {"classification": {"style": "Head", **given}, "evaluation": {}}
+    _, problems = data_of.check(data, words, test=True, method="Classification", work=work, maxInvalidFraction=0.5)
+
+    assert [(e.code, e.line) for e in data_of.errors(problems)] == [("prompt_too_long", 9), ("unknown_label", 2)]
+    assert problems.beyond_rows == 1
+
+
+UNDIVIDED = [
+    pytest.param(["a", "a", "a"], ["yes", "no", "yes"], "all 3 rows have the same text", id="one-text"),
+    pytest.param(["a", "b", "c"], ["yes", "no", "else"], "label 'yes' has 1 row)", id="a-row-of-each-label"),
+    pytest.param(["a", "b", "c"], ["yes", "yes", "yes"], "", id="one-label"),
+    pytest.param(["a", "b", "c"], ["yes", "yes", "once"], "", id="a-label-once"),
+]
+
+
+@pytest.mark.parametrize(("texts", "labels", "says_"), UNDIVIDED)
+def test_rows_that_no_fraction_can_divide(
+    data: Path, words: Encoder, texts: list[str], labels: list[str], says_: str
+) -> None:
+    rows = zip(texts, labels, strict=True)
+    (data / "a.jsonl").write_bytes(lines(*(js(text=text, label=label) for text, label in rows)))
+    checked, problems = data_of.check(data, words, method="Classification", work=HEAD | METRIC)
+    found = data_of.errors(problems)
+
+    assert [e.code for e in found] == (["too_few_rows"] if says_ else [])
+    assert says_ in (found[0].message if found else "")
+    assert says_ or "once" not in checked.sides.labels[1]
+
+
+def test_a_column_of_identifiers_is_none_of_labels(data: Path, words: Encoder) -> None:
+    rows = lines(*(js(text=f"t{i}", label=f"id {i}") for i in range(20_000)))
+    (data / "a.jsonl").write_bytes(rows)
+    (data / "test.jsonl").write_bytes(rows)
+    began = time.perf_counter()
+    for test in (True, False):
+        _, problems = data_of.check(data, words, test=test, method="Classification", work=HEAD | METRIC)
+        assert [(e.code, e.field) for e in data_of.errors(problems)] == [("data_type", "label")]
+    assert time.perf_counter() - began < 60
+
+
+def test_labels_are_told_without_what_is_personal(data: Path, words: Encoder) -> None:
+    labels = ["jo.doe@corp.com"] + ["other"] * 29
+    (data / "a.jsonl").write_bytes(lines(*(js(text=f"t{i}", label=labels[i % 30]) for i in range(60))))
+    checked, problems = data_of.check(data, words, method="Classification", work=HEAD | METRIC)
+    told = checked.validation(problems, None).model_dump_json() + json.dumps(checked.quality.figures)
+
+    assert "[e-mail address]" in checked.sides.labels_shown
+    assert "Label other has" in told
+    assert "corp.com" not in told
 
 
 def test_labels_of_the_manifest_are_the_only_ones(data: Path, words: Encoder) -> None:

@@ -89,6 +89,19 @@ CHAT_CASES = [
     ("unknown role", chat({"role": "human", "content": "a"}, ANSWER), "unrecognized_role", "messages[0].role"),
     ("role of another type", chat({"role": 7, "content": "a"}, ANSWER), "unrecognized_role", "messages[0].role"),
     ("role as a list", chat({"role": ["user"], "content": "a"}, ANSWER), "unrecognized_role", "messages[0].role"),
+    (
+        "a call by a list of roles",
+        chat({"role": ["user"], "content": "a", "tool_calls": [CALL]}, ANSWER),
+        "unrecognized_role",
+        "messages[0].role",
+    ),
+    ("tools with NaN in a text", chat(USER, ANSWER, tools='[{"a": NaN}]'), "data_type", "tools"),
+    (
+        "half a character in arguments",
+        chat(USER, {**ANSWER, "tool_calls": [{"function": {"name": "f", "arguments": '{"a": "\\ud83d"}'}}]}),
+        "data_type",
+        "messages[1].tool_calls[0]",
+    ),
     ("null content", chat(USER, {"role": "assistant", "content": None}), "missing_content", "messages[1].content"),
     ("blank content", chat(USER, {"role": "assistant", "content": "  "}), "missing_content", "messages[1].content"),
     ("parts for content", chat({"role": "user", "content": [1]}, ANSWER), "data_type", "messages[0].content"),
@@ -184,8 +197,8 @@ def test_every_problem_of_a_row_is_told_at_once(data: Path, encoder: Encoder) ->
 @pytest.mark.parametrize(
     ("text", "codes"),
     [
-        pytest.param("", ["missing_column"], id="empty-file"),
-        pytest.param("\n\n \r\n", ["missing_column"], id="only-blank-lines"),
+        pytest.param("", ["too_few_rows"] * 2, id="empty-file"),
+        pytest.param("\n\n \r\n", ["too_few_rows"] * 2, id="only-blank-lines"),
         pytest.param('{"question": "a", "answer": "b"}\n', ["missing_column"], id="other-columns"),
         pytest.param(data_of.prompt_completion(), ["too_few_rows"], id="one-row"),
     ],

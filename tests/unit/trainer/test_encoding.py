@@ -1,11 +1,14 @@
 """Which tokens the model learns, and that the loss over them is the usual one."""
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attune_contract.enums import Method
 from attune_contract.spec import Workload
+from attune_trainer.data import canonical, figures
 from attune_trainer.data.encoding.labeled import HeadEncoder, TokenEncoder
 from attune_trainer.data.encoding.pairs import PairEncoder
 from attune_trainer.data.encoding.rated import RatedEncoder
@@ -13,10 +16,18 @@ from attune_trainer.data.encoding.select import encoder_for
 from attune_trainer.data.encoding.supervised import IGNORED, Encoded, EncodedRows, Encoder, TemplateError
 from attune_trainer.data.encoding.text import TextEncoder
 from attune_trainer.data.examples import Document, Labeled, Pair, Rated, Supervised, Turn
+from attune_trainer.data.kept import Kept
+from attune_trainer.data.measure import Measure
+from attune_trainer.data.problems import Finding
 
+TEMPLATES = Path(find_spec("trl").origin).parent / "chat_templates"  # type: ignore[union-attr, arg-type]  # installed
 THINKING = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.role == 'assistant' and loop.last %}<think></think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+PLAIN = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 FORGETFUL = (
@@ -46,6 +57,18 @@ def talk(*texts: str, weights: tuple[int, ...] = (1, 1, 1)) -> Supervised:
 
 def learnt(encoder: Encoder, encoded: Encoded) -> str:
     return str(encoder.tokenizer.decode([i for i in encoded.labels if i != IGNORED]))
+
+
+CALL = '{"tool_calls": [{"type": "function", "function": {"name": "colour", "arguments": {"of": "sky"}}}]}'
+LAST_THINKS = THINKING.replace(
+    "{{ m.content }}",
+    "{{ m.content }}{% for c in m.tool_calls or [] %}<call>{{ c.function | tojson }}</call>{% endfor %}",
+)
+
+
+def asks_a_tool(content: str = "") -> Supervised:
+    says = Turn("assistant", content, 1, CALL)
+    return Supervised("x#1", (Turn("user", "sky?"), says, Turn("tool", "blue"), Turn("assistant", "It is.", 1)))
 
 
 def with_template(tokenizer: Any, template: str) -> Encoder:
@@ -99,8 +122,87 @@ def test_a_template_that_treats_the_last_turn_specially(tokenizer: Any) -> None:
     assert learnt(encoder, encoded) == "blue<|im_end|><think></think>green<|im_end|>"
 
 
+@pytest.mark.parametrize("content", ["", "one moment"], ids=["no-text", "text"])
+def test_a_call_is_learnt_where_the_last_turn_is_special(tokenizer: Any, content: str) -> None:
+    encoder = with_template(tokenizer, LAST_THINKS)
+    call = '<call>{"name": "colour", "arguments": {"of": "sky"}}</call><|im_end|>'
+
+    assert learnt(encoder, encoder.encode(asks_a_tool(content))) == f"{content}{call}<think></think>It is.<|im_end|>"
+
+
+def test_the_end_of_a_turn_may_stand_on_a_line_of_its_own(tokenizer: Any) -> None:
+    encoder = with_template(tokenizer, THINKING.replace("{{ m.content }}", "{{ m.content }}\n"))
+    encoded = encoder.encode(talk("sky?", "blue", "grass?", "green"))
+
+    assert learnt(encoder, encoded) == "blue\n<|im_end|><think></think>green\n<|im_end|>"
+
+
+LEAVE_OUT = [
+    pytest.param(THINKING, asks_a_tool(), id="calls-after-which-the-turn-is-empty"),
+    pytest.param(THINKING, asks_a_tool("one moment"), id="calls"),
+    pytest.param(PLAIN, asks_a_tool("one moment"), id="calls-of-a-template-that-treats-all-turns-alike"),
+    pytest.param(PLAIN.replace("m.content", "' '"), talk("sky?", "blue"), id="the-text"),
+    pytest.param(PLAIN.replace("m.content", "m.content[:2]"), talk("sky?", "blue"), id="half-of-the-text"),
+]
+
+
+@pytest.mark.parametrize(("template", "example"), LEAVE_OUT)
+def test_a_template_that_leaves_out_what_is_to_be_learnt_is_refused(
+    tokenizer: Any, template: str, example: Supervised
+) -> None:
+    encoder = with_template(tokenizer, template)
+    for look in (encoder.encode, lambda row: encoder.lengths([row])):
+        with pytest.raises(TemplateError, match="leaves out or changes an assistant's message"):
+            look(example)
+
+
+@pytest.mark.parametrize("encoder", [PairEncoder, RatedEncoder], ids=["pair", "rated"])
+def test_so_is_one_that_leaves_out_a_preferred_or_rated_answer(tokenizer: Any, encoder: Any) -> None:
+    other = with_template(tokenizer, PLAIN.replace("m.content", "' '")).tokenizer
+    row = preferred("sky?", "blue", "red", chat=True) if encoder is PairEncoder else rated("sky?", "blue", chat=True)
+
+    with pytest.raises(TemplateError, match="leaves out or changes an assistant's message"):
+        encoder(other, 64).lengths([row])
+
+
+def test_a_template_may_set_spaces_as_it_likes(tokenizer: Any) -> None:
+    encoder = with_template(tokenizer, PLAIN.replace("m.content", "m.content | replace('\n\n', '\n')"))
+
+    assert learnt(encoder, encoder.encode(talk("sky?", "blue\n\nis it"))) == "blue\nis it<|im_end|>"
+
+
+@pytest.mark.parametrize("extra", ["", CALL], ids=["text", "with-a-call"])
+def test_every_row_with_calls_is_looked_at(tokenizer: Any, extra: str) -> None:
+    """A template that leaves them out at the end only: counting alone does not show it."""
+    template = PLAIN.replace("{{ m.content }}", "{{ m.content }}{{ 'colour' if m.role == 'user' }}")
+    row = Supervised("x#1", (Turn("user", "sky?"), Turn("assistant", "blue", 1, extra)))
+    (found,) = Measure(with_template(tokenizer, template), seen=1000)([row])
+
+    assert isinstance(found, Finding) is bool(extra)
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.jinja")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    ("example", "said", "heard"),
+    [
+        pytest.param(talk("sky?", "blue", "grass?", "green"), ["blue", "green"], ["sky?", "grass?"], id="turns"),
+        pytest.param(asks_a_tool(), ["colour", "It is."], ["sky?", "blue"], id="tools"),
+    ],
+)
+def test_known_templates_teach_all_that_is_said_and_nothing_that_is_heard_or_are_refused(
+    tokenizer: Any, template: Path, example: Supervised, said: list[str], heard: list[str]
+) -> None:
+    encoder = with_template(tokenizer, template.read_text(encoding="utf-8"))
+    try:
+        text = learnt(encoder, encoder.encode_whole(example))  # some begin with a page of instructions
+    except TemplateError:
+        return
+    assert all(part in text for part in said)
+    assert not any(part in text for part in heard)
+
+
 def test_a_template_that_drops_earlier_turns_is_refused(tokenizer: Any) -> None:
-    with pytest.raises(TemplateError, match="one answer per row"):
+    with pytest.raises(TemplateError, match="one answer per row, or set weight 0 on earlier assistant messages"):
         with_template(tokenizer, FORGETFUL).encode(talk("sky?", "blue", "grass?", "green"))
 
 
@@ -322,13 +424,48 @@ def test_documents_are_joined_and_cut(
 def test_end_of_text_comes_where_a_document_ends_and_not_between_its_parts(tokenizer: Any) -> None:
     documents = [
         Document("a.txt#1", " sky"),
-        Document("a.txt#2", " is", continues=True),
-        Document("b.txt#2", " blue", continues=True),  # its first part is held out
+        Document("a.txt#2", " is", "a.txt#1"),
+        Document("a.txt#9", " red", "a.txt#5"),  # a part in between is held out
+        Document("b.txt#2", " blue", "b.txt#1"),  # its first part is held out
         Document("c.jsonl#1", " grass"),
     ]
     (window,) = TextEncoder(tokenizer, 64).windows(documents)
 
-    assert tokenizer.decode(window) == " sky is<|endoftext|> blue<|endoftext|> grass<|endoftext|>"
+    assert tokenizer.decode(window) == " sky is<|endoftext|> red<|endoftext|> blue<|endoftext|> grass<|endoftext|>"
+
+
+def test_parts_of_other_rows_of_a_file_do_not_go_on(tokenizer: Any) -> None:
+    documents = [
+        Document("a.jsonl#5", " sky"),
+        Document("a.jsonl#6.1", " is", "a.jsonl#6"),  # its first part is held out
+        Document("a.jsonl#6.2", " blue", "a.jsonl#6.1"),
+        Document("a.jsonl#7.1", " grass", "a.jsonl#7"),
+    ]
+    (window,) = TextEncoder(tokenizer, 64).windows(documents)
+
+    assert tokenizer.decode(window) == " sky<|endoftext|> is blue<|endoftext|> grass<|endoftext|>"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tokens_are_counted_as_they_are_trained_on_whatever_is_held_out(
+    tokenizer: Any, tmp_path: Path, seed: int
+) -> None:
+    documents = [
+        Document(f"{file}#{part}", f" sky {'blue ' * (part + 1)}", f"{file}#{part - 1}" if part % 5 else "")
+        for file in ("a.txt", "b.txt")
+        for part in range(20)
+        if part != 7  # a part that could not be used
+    ]
+    encoder, kept = TextEncoder(tokenizer, 8), Kept()
+    with canonical.Writer(tmp_path / "rows.parquet", canonical.DOCUMENT) as writer:
+        for row, length in zip(documents, encoder.lengths(documents), strict=True):
+            kept.add(row, 1, length, held_out=False)
+            writer.write(row)
+    out = bytearray((i * 13 + seed * 5) % 7 < 3 for i in range(len(documents)))
+    made = figures.part(tmp_path / "rows.parquet", canonical.DOCUMENT, kept, out, folder=tmp_path, limit=None, end=1)
+    (window,) = TextEncoder(tokenizer, 10_000).windows(canonical.read(made.train, canonical.DOCUMENT))
+
+    assert made.tokens.total == len(window)
 
 
 def test_a_label_is_one_token_after_the_question(tokenizer: Any) -> None:

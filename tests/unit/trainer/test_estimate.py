@@ -161,6 +161,28 @@ def test_trained_parameters(changes: dict[str, Any], trained: int) -> None:
     assert model.trainable(weights, manifest(**changes)).parameters == trained
 
 
+@pytest.mark.parametrize(
+    ("more", "share"),
+    [
+        pytest.param({"num_local_experts": 8, "num_experts_per_tok": 2}, 0.25, id="mixtral"),
+        pytest.param({"num_experts": 128, "num_experts_per_tok": 8}, 1 / 16, id="qwen3-moe"),
+        pytest.param({"n_routed_experts": 64, "num_experts_per_tok": 6}, 6 / 64, id="deepseek"),
+        pytest.param({"text_config": {"num_experts": 4, "top_k_experts": 1}}, 0.25, id="in-a-nested-config"),
+        pytest.param({}, 1, id="no-experts"),
+        pytest.param({"num_experts": 8}, 1, id="a-config-that-does-not-say"),
+    ],
+)
+def test_a_token_multiplies_with_the_experts_that_it_is_sent_to(more: dict[str, Any], share: float) -> None:
+    experts = [Tensor(f"model.layers.0.mlp.experts.{i}.up_proj.weight", (64, 32)) for i in range(8)]
+    shared = [Tensor("model.layers.0.mlp.shared_experts.up_proj.weight", (64, 32))]
+    table = [Tensor("lm_head.weight", (100, 32))]
+    found = model.weights({**LLAMA, **more}, [*experts, *shared, *table])
+
+    assert found is not None
+    assert found.count == 9 * 64 * 32 + 3200, "all of them are in memory"
+    assert found.multiplied == 8 * 64 * 32 * share + 64 * 32 + 3200
+
+
 def test_tables_do_not_multiply_and_a_shared_table_is_the_head() -> None:
     for config in (LLAMA, QWEN):
         weights = model.weights(config, ())

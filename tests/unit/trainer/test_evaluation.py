@@ -164,7 +164,7 @@ def test_ratings_of_one_kind_cannot_be_compared(tmp_path: Path, tokenizer: Any, 
 DOCUMENTS = [
     Document("file#1", "The sky is blue and the grass is green, and so it goes on for longer than a window."),
     Document("file#2", "The snow"),
-    Document("file#3", "x", continues=True),
+    Document("file#3", "x", follows="file#2"),
 ]
 
 

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import random
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ import zstandard
 from pyarrow import parquet
 
 import trainer_data as data_of
-from attune_contract.enums import Method
+from attune_contract.enums import DataFormat, Method
+from attune_operator.api import rules
 from attune_trainer import digests
 from attune_trainer.data import canonical, figures, objects, split
 from attune_trainer.data.encoding.packing import pack
 from attune_trainer.data.encoding.supervised import Encoder
 from attune_trainer.data.examples import Document, Labeled, Pair, Rated, Supervised, Turn
 from attune_trainer.data.files import text
+from attune_trainer.data.formats import table
 from attune_trainer.data.problems import ProblemLog
 from attune_trainer.errors import AccessDeniedError, BlockedError
 from attune_trainer.storage.base import ObjectInfo
@@ -201,6 +204,20 @@ SHAPES = [
     pytest.param(
         "DPO",
         {
+            "chosen": "Human: p\n\nAssistant: a\n\nHuman: q\n\nAssistant: Yes, b",
+            "rejected": "Human: p\n\nAssistant: a\n\nHuman: q\n\nAssistant: Yes, c",
+        },
+        Pair(
+            "",
+            (Turn("prompt", "Human: p\n\nAssistant: a\n\nHuman: q\n\nAssistant:"),),
+            (Turn("completion", " Yes, b", 1),),
+            (Turn("completion", " Yes, c", 1),),
+        ),
+        id="whole-texts-of-several-turns",
+    ),
+    pytest.param(
+        "DPO",
+        {
             "input": {"messages": m("p"), "tools": [{"a": 1}], "parallel_tool_calls": True},
             "preferred_output": m("", "a")[1:],
             "non_preferred_output": m("", "b")[1:],
@@ -270,7 +287,7 @@ def test_a_long_text_is_cut_at_blank_lines_and_is_whole_again(data: Path) -> Non
     for name in ("train.txt", "train2.jsonl"):
         parts = [row for row in found if f"/{name}#" in row.row_id]
         assert "".join(row.text for row in parts) == document
-        assert [row.continues for row in parts] == [False] + [True] * (len(parts) - 1)
+        assert [row.follows for row in parts] == ["", *(row.row_id for row in parts[:-1])]
         assert max(len(row.text) for row in parts) <= text.PART
         assert len({row.row_id for row in parts}) == len(parts)
 
@@ -299,6 +316,40 @@ def test_the_split_is_stratified_and_keeps_rare_labels_on_both_sides() -> None:
 
     assert Counter(label for label, out in zip(labels, chosen, strict=True) if out) == {"often": 80, "rare": 4}
     assert [again[order.index(i)] for i in range(0, 841, 97)] == [chosen[i] for i in range(0, 841, 97)]
+
+
+def test_a_split_by_many_strata_takes_no_longer() -> None:
+    count = 20_000
+    prompts = [int.from_bytes(digests.of_json(i).encode()[-8:], "big") for i in range(count)]
+    began = time.perf_counter()
+    chosen = split.held_out_by_fraction(
+        prompts, 0.3, 17, [i // 2 for i in range(count)], [f"l{i}" for i in range(count)]
+    )
+
+    assert sum(chosen) == round(0.3 * count)
+    assert not any(chosen[i] and chosen[i + 1] for i in range(0, count, 2))
+    assert time.perf_counter() - began < 5
+
+
+def test_a_prompt_that_only_the_first_rows_lack(data: Path) -> None:
+    rows = [
+        {"chosen": "The sky.", "rejected": "The sea."},
+        *({"prompt": f"p{i}", "chosen": "a", "rejected": "b"} for i in range(4)),
+    ]
+    (data / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    checked, problems = data_of.check(data, None, method="DPO", work=METRIC)
+
+    assert [(e.code, e.line, e.field) for e in data_of.errors(problems)] == [("missing_column", 1, "prompt")]
+    assert "chosen, rejected" in data_of.errors(problems)[0].message
+    assert checked.sides.train_rows + checked.sides.test_rows == 4
+
+
+def test_every_field_of_a_format_may_be_named_in_the_manifest() -> None:
+    fields = {
+        name for method in Method for shape in table.shapes_of(method, DataFormat.AUTO) for name in shape.all_fields
+    }
+
+    assert fields == set(rules.COLUMNS)
 
 
 def test_a_strict_warning_is_an_error(data: Path, encoder: Encoder) -> None:

@@ -13,8 +13,9 @@ import pytest
 import method_factories as methods
 import trainer_factories as make
 from attune_contract.enums import Method
+from attune_trainer.data import canonical
 from attune_trainer.data.examples import Labeled
-from attune_trainer.errors import DivergedError, InvalidConfigurationError
+from attune_trainer.errors import DivergedError, InvalidConfigurationError, InvalidDataError
 
 pytestmark = pytest.mark.slow  # torch, and TRL on top
 LORA = {"type": "LoRA", "rank": 4, "alpha": 8, "dropout": 0.0}
@@ -74,6 +75,48 @@ def test_it_trains_and_what_it_saves_comes_back(
     assert not torch.allclose(first_logits(again), first_logits(untouched), atol=1e-5)
     assert (tmp_path / "saved" / "tokenizer.json").is_file()
     assert not list((tmp_path / "saved").glob("*.bin"))
+
+
+@pytest.mark.parametrize("rows", [2, 4, 5, 9], ids=["one-batch", "whole-batches", "one-is-left", "one-is-left-of-nine"])
+def test_no_rated_answer_is_compared_with_itself(rows: int) -> None:
+    from attune_trainer.data.encoding.rated import EncodedRated
+    from attune_trainer.methods.kto import RatedRows, _Compared
+
+    compared = _Compared(RatedRows(EncodedRated([1], [10 + i], desirable=True) for i in range(rows)), 4)
+
+    assert all(compared[i]["KL_completion_ids"] != compared[i]["completion_ids"] for i in range(rows))
+
+
+def test_one_rated_answer_is_refused(tmp_path: Path) -> None:
+    make.make_model(tmp_path / "model")
+    job = methods.job(tmp_path, Method.KTO)
+    kept = next(iter(canonical.read(job.train, canonical.RATED)))
+    with canonical.Writer(job.train, canonical.RATED) as writer:
+        writer.write(kept)
+
+    with pytest.raises(InvalidDataError, match="compares answers"):
+        methods.train(job)
+
+
+@pytest.mark.parametrize(
+    ("rows", "micro", "processes", "repeated"),
+    [
+        pytest.param(13, 4, 1, 0, id="a-lone-process"),
+        pytest.param(16, 4, 2, 0, id="whole-micro-batches"),
+        pytest.param(13, 4, 2, 3, id="the-last-ones-are-filled-up"),
+    ],
+)
+def test_rows_repeated_for_equal_shares_are_counted(rows: int, micro: int, processes: int, repeated: int) -> None:
+    from accelerate.data_loader import BatchSamplerShard
+    from torch.utils.data import BatchSampler, SequentialSampler
+
+    from attune_trainer.methods.preference import repeated as counted
+
+    batches = BatchSampler(SequentialSampler(range(rows)), micro, drop_last=False)
+    shares = [BatchSamplerShard(batches, processes, rank) for rank in range(processes)]
+    seen = sum(len(batch) for share in shares for batch in share) if processes > 1 else rows
+
+    assert counted(rows, micro, processes) == repeated == seen - rows
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_an_example_has_the_loss_that_it_has_alone(tmp_path: Path, family: str, 
     from attune_trainer.methods.packing import PackedRow, collator_for
 
     model = loaded(tmp_path, family, attention)
-    collator = collator_for(model, 0)
+    collator = collator_for(model, 0, 40)
     padded = PackedRow.of([Encoded(list(range(40)), [-100] * 40)])  # so that the others are filled up
     together = example_losses(model, collator([PackedRow.of(EXAMPLES), padded]), [5, 6, 3])
     alone = [example_losses(model, collator([PackedRow.of([e])]), [len(e.input_ids)])[0] for e in EXAMPLES]
@@ -136,7 +136,63 @@ def test_a_model_that_cannot_keep_examples_apart_is_refused(tmp_path: Path) -> N
     from attune_trainer.methods.packing import collator_for
 
     with pytest.raises(InvalidConfigurationError, match="MambaForCausalLM cannot keep packed examples apart"):
-        collator_for(loaded(tmp_path, "mamba", "eager"), 0)
+        collator_for(loaded(tmp_path, "mamba", "eager"), 0, 40)
+
+
+def sliding(kind: str) -> Any:
+    """A model that looks back over eight tokens, in one of its layers or in both."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    sizes = {
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "sliding_window": 8,
+        "initializer_range": 0.5,
+        "pad_token_id": 0,
+    }
+    more = {"gemma3": {"head_dim": 8, "layer_types": ["sliding_attention", "full_attention"]}}.get(kind, {})
+    prefix = {"mistral": "Mistral", "gemma3": "Gemma3Text", "phi3": "Phi3", "qwen2": "Qwen2"}[kind]
+    config = getattr(transformers, f"{prefix}Config")(**sizes, **more)
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "longest", "refused"),
+    [
+        pytest.param("mistral", 9, True, id="every-layer"),
+        pytest.param("gemma3", 9, True, id="one-layer"),
+        pytest.param("phi3", 9, True, id="phi3"),
+        pytest.param("mistral", 8, False, id="examples-fit-into-the-window"),
+        pytest.param("gemma3", 8, False, id="examples-fit-into-the-window-of-one-layer"),
+        pytest.param("qwen2", 200, False, id="the-window-is-not-used"),
+    ],
+)
+def test_a_window_shorter_than_an_example_is_refused(kind: str, longest: int, refused: bool) -> None:
+    from attune_trainer.methods.packing import collator_for
+
+    if not refused:
+        assert collator_for(sliding(kind), 0, longest)
+        return
+    with pytest.raises(InvalidConfigurationError, match=r"the last 8 tokens only.*sequenceLength to 8 or less"):
+        collator_for(sliding(kind), 0, longest)
+
+
+@pytest.mark.slow
+def test_a_window_that_no_setting_tells_of_shows_in_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    from attune_trainer.methods import packing
+
+    monkeypatch.setattr(packing, "window", lambda _: None)
+
+    assert packing.collator_for(sliding("mistral"), 0, 8)
+    with pytest.raises(InvalidConfigurationError, match="otherwise than without packing"):
+        packing.collator_for(sliding("mistral"), 0, 40)
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def test_a_share_of_bad_rows_may_be_dropped(laptop: Path, bad: int, allowed: flo
     [
         pytest.param("none.jsonl", "no such file", id="file"),
         pytest.param("none/", "nothing there ends in .jsonl", id="prefix"),
-        pytest.param("*.csv", "nothing there ends in .jsonl", id="glob"),
+        pytest.param("*.csv", ".parquet or .txt (also .gz, .zst)", id="glob"),
     ],
 )
 def test_data_that_is_not_there_is_an_error_of_the_data(laptop: Path, train: str, says: str) -> None:

@@ -147,22 +147,23 @@ def test_format_and_method_are_recognised(
     assert report["rows"] == 40
 
 
-def test_columns_of_other_names(laptop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("given", [["--format", "PromptCompletion"], []], ids=["with-the-format", "without"])
+def test_columns_of_other_names(laptop: Path, capsys: pytest.CaptureFixture[str], given: list[str]) -> None:
     rows = [{"q": row["prompt"], "a": row["completion"]} for row in make.colour_rows()]
     make.write_jsonl(laptop / "data" / "qa.jsonl", rows)
-    code, report = validated(
-        capsys,
-        "--data",
-        "data/qa.jsonl",
-        "--format",
-        "PromptCompletion",
-        "--column",
-        "prompt=q",
-        "--column",
-        "completion=a",
-    )
+    names = ["--column", "prompt=q", "--column", "completion=a"]
+    code, report = validated(capsys, "--data", "data/qa.jsonl", *given, *names)
 
     assert (code, report["rows"]) == (0, 32)
+
+
+def test_labels_of_many_tokens_are_fine_for_a_head(laptop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": row["prompt"], "label": f"the colour{row['completion']}"} for row in make.colour_rows()]
+    make.write_jsonl(laptop / "data" / "labels.jsonl", rows)
+    asked = ["--data", "data/labels.jsonl", "--model", "model"]
+
+    assert validated(capsys, *asked)[0] == 10
+    assert validated(capsys, *asked, "--style", "head")[0] == 0
 
 
 def test_test_files_are_the_held_out_side(laptop: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,6 +269,27 @@ def test_an_estimate_is_made_for_a_manifest(laptop: Path, capsys: pytest.Capture
     assert "estimate" in capsys.readouterr().out
 
 
+def test_a_runtime_in_the_file_gives_prices_and_sizes(laptop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shape = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+    config = {"model_type": "llama", "num_attention_heads": 4, "max_position_embeddings": 256, **shape}
+    (laptop / "model" / "config.json").write_text(json.dumps(config))
+    job = manifest(laptop, budget={"maxCost": "0.000001"}, runtime="cpu")
+    job["spec"]["training"] = {**job["spec"]["training"], "epochs": 1000}
+    runtime = {
+        "kind": "TuningRuntime",
+        "metadata": {"name": "cpu"},
+        "spec": {"image": "trainer", "price": {"perCPUHour": "50000", "currency": "EUR"}},
+    }
+    code, report = validated(capsys, "-f", write(laptop / "job.yaml", runtime, job))
+
+    assert code == 11
+    assert report["estimate"]["cost"]["currency"] == "EUR"
+    runtime["spec"]["price"]["perCPUHour"] = "cheap"
+    code, report = validated(capsys, "-f", write(laptop / "job.yaml", runtime, job))
+    assert code == 11
+    assert "pricePerCPUHour" in report["errors"][0]["message"]
+
+
 def test_no_model_is_looked_at_where_none_is_wanted(laptop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(laptop / "job.yaml", manifest(laptop, model={"source": "s3://nowhere/base"}))
     code, report = validated(capsys, "-f", path, "--no-model")
@@ -317,17 +339,18 @@ def test_the_help_shows_examples_formats_and_exit_codes(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "says"),
     [
-        pytest.param([], id="nothing"),
-        pytest.param(["-f", "a", "--data", "b"], id="both"),
-        pytest.param(["--data", "a", "--column", "x"], id="column"),
-        pytest.param(["--data", "a", "--strict", "nothing"], id="strict"),
-        pytest.param(["--data", "a", "--format", "XML"], id="format"),
+        pytest.param([], "", id="nothing"),
+        pytest.param(["-f", "a", "--data", "b"], "", id="both"),
+        pytest.param(["--data", "a", "--column", "x"], "", id="column"),
+        pytest.param(["--data", "a", "--strict", "nothing"], "'nothing' is none of truncation", id="strict"),
+        pytest.param(["--data", "a", "--format", "XML"], "'XML' is none of Auto, Chat", id="format"),
     ],
 )
-def test_bad_usage(arguments: list[str]) -> None:
+def test_bad_usage(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main(["validate", *arguments])
 
     assert done.value.code == 2
+    assert says in capsys.readouterr().err

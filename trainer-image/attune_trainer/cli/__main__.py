@@ -9,15 +9,18 @@ import tempfile
 import warnings
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from attune_contract.enums import DataFormat, DataWarning, ExitCode, Method
+from attune_contract.enums import ClassificationStyle, DataFormat, DataWarning, ExitCode, Method
 from attune_trainer.cli import manifests
 from attune_trainer.cli.manifests import Given
 from attune_trainer.cli.validate import Result, Validate, of_error
 from attune_trainer.errors import StageError
 
+W = TypeVar("W", bound=StrEnum)
 _DESCRIPTION = """\
 Checks data for fine-tuning before anything is trained: every row of every file, with the same code and the same
 messages as the check that runs in the cluster. Nothing is written, and nothing is sent anywhere.
@@ -90,20 +93,26 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _word(kind: type[W], text: str) -> W:
+    """One of an enumeration's words, in whatever case it is typed."""
+    found = next((member for member in kind if member.value.lower() == text.lower()), None)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(member.value for member in kind)}")
+    return found
+
+
 def _add_data_options(group: Any) -> None:
     group.add_argument("--test", action="append", default=[], metavar="FILE", help="held-out data; may be repeated")
     group.add_argument(
         "--format",
-        type=DataFormat,
-        choices=list(DataFormat),
+        type=partial(_word, DataFormat),
         default=DataFormat.AUTO,
         metavar="FORMAT",
         help="one of the formats below (default: Auto looks at the first rows)",
     )
     group.add_argument(
         "--method",
-        type=Method,
-        choices=list(Method),
+        type=partial(_word, Method),
         metavar="METHOD",
         help=f"{', '.join(Method)} (default: what the format is for)",
     )
@@ -113,10 +122,17 @@ def _add_data_options(group: Any) -> None:
     group.add_argument(
         "--column", action="append", default=[], type=_pair, metavar="FIELD=NAME", help="what a field is called here"
     )
+    group.add_argument(
+        "--style",
+        type=partial(_word, ClassificationStyle),
+        default=ClassificationStyle.TOKEN,
+        metavar="STYLE",
+        help="Token or Head: how labels are learnt (Labeled; default: Token, for which a label must be one token)",
+    )
     group.add_argument("--desirable-from", type=float, metavar="SCORE", help="lowest wanted score (Rated)")
     group.add_argument(
         "--strict",
-        type=lambda text: tuple(DataWarning(word) for word in text.split(",")),
+        type=lambda text: tuple(_word(DataWarning, word.strip()) for word in text.split(",")),
         default=(),
         metavar="WARNINGS",
         help="warnings that count as errors, such as leakage,secrets",
@@ -157,6 +173,7 @@ def _given(asked: argparse.Namespace) -> Given:
         columns=dict(asked.column),
         desirable_from=asked.desirable_from,
         strict=asked.strict,
+        style=asked.style,
     )
 
 

@@ -10,13 +10,14 @@ from urllib.parse import quote
 import yaml
 from pydantic import ValidationError
 
-from attune_contract.enums import DataFormat, DataWarning, Method, Stage
+from attune_contract.enums import ClassificationStyle, DataFormat, DataWarning, Method, Stage
 from attune_contract.runconfig import RunConfig, RunIdentity, RuntimeFacts
 from attune_contract.spec import Budget, Workload
 from attune_trainer.errors import InvalidConfigurationError
 
 JSON = dict[str, Any]
 KIND = "FineTuneJob"
+RUNTIME = "TuningRuntime"
 _NOT_FOR_PODS = ("runtime", "budget", "approval", "approved", "queue", "retryLimit", "suspend")
 """Fields of a spec that are the operator's affair; `budget` alone is looked at here."""
 _NOWHERE = "file:///nonexistent"
@@ -61,10 +62,11 @@ class Given:
     columns: Mapping[str, str] = field(default_factory=dict)
     desirable_from: float | None = None
     strict: tuple[DataWarning, ...] = ()
+    style: ClassificationStyle = ClassificationStyle.TOKEN
 
 
 def read(path: Path, model: str | None) -> list[Job]:
-    """The FineTuneJobs of a file; other documents in it are passed over.
+    """The FineTuneJobs of a file; a TuningRuntime in it gives prices and sizes, other documents are passed over.
 
     Args:
         path: YAML (or JSON), with one or several documents. Paths in it are relative to its folder.
@@ -83,7 +85,8 @@ def read(path: Path, model: str | None) -> list[Job]:
     if not jobs:
         kinds = ", ".join(sorted({str(d.get("kind")) for d in documents if isinstance(d, dict)})) or "nothing"
         raise InvalidConfigurationError(f"{path}: there is no {KIND} in the file (found: {kinds}).")
-    return [_job(document, path, model) for document in jobs]
+    runtimes = {facts.name: facts for d in documents if isinstance(d, dict) and (facts := _runtime(d, path))}
+    return [_job(document, path, model, runtimes) for document in jobs]
 
 
 def from_options(given: Given, method: Method) -> Job:
@@ -109,6 +112,8 @@ def from_options(given: Given, method: Method) -> Job:
         "training": {"epochs": 1, "sequenceLength": given.sequence_length},
         "output": {"uri": _NOWHERE},
     }
+    if method is Method.CLASSIFICATION:
+        spec["classification"] = {"style": given.style.value}
     name = ", ".join(given.train)
     return Job(name, _config(name, spec, "options"), has_model=given.model is not None, estimates=False)
 
@@ -131,12 +136,39 @@ def located(uri: str, folder: Path) -> str:
     return "file://" + quote(whole, safe="/*?[]!") + ("/" if path.is_dir() else "")
 
 
-def _job(document: JSON, path: Path, model: str | None) -> Job:
+def _runtime(document: JSON, path: Path) -> RuntimeFacts | None:
+    """What an estimate needs of a TuningRuntime; None for a document of another kind."""
+    if document.get("kind") != RUNTIME:
+        return None
+    spec = _mapping(document.get("spec"))
+    accelerator, price = _mapping(spec.get("accelerator")), _mapping(spec.get("price"))
+    given = {
+        "name": str(_mapping(document.get("metadata")).get("name", "")),
+        "trustRemoteCode": spec.get("trustRemoteCode"),
+        "acceleratorMemory": accelerator.get("memory"),
+        "acceleratorTflops": accelerator.get("tflops"),
+        "pricePerGPUHour": price.get("perGPUHour"),
+        "pricePerCPUHour": price.get("perCPUHour"),
+        "currency": price.get("currency"),
+    }
+    try:
+        return RuntimeFacts.model_validate({key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise InvalidConfigurationError("; ".join(_sentences(error, f"{path}: {RUNTIME}", ""))) from error
+
+
+def _mapping(value: Any) -> JSON:
+    return value if isinstance(value, dict) else {}
+
+
+def _job(document: JSON, path: Path, model: str | None, runtimes: Mapping[str, RuntimeFacts]) -> Job:
     metadata, spec = document.get("metadata"), document.get("spec")
     name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
     if not isinstance(spec, dict):
         raise InvalidConfigurationError(f"{path}: {KIND} {name}: spec must be a mapping.")
-    return Job(name or str(path), _config(name, _resolved(spec, path.parent, model), str(path)))
+    config = _config(name, _resolved(spec, path.parent, model), str(path))
+    facts = runtimes.get(config.runtime.name, config.runtime)
+    return Job(name or str(path), config.model_copy(update={"runtime": facts}))
 
 
 def _resolved(spec: JSON, folder: Path, model: str | None) -> JSON:

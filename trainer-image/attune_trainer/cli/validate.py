@@ -15,7 +15,7 @@ from attune_trainer.cli.manifests import Given, Job
 from attune_trainer.data import detect, objects, report
 from attune_trainer.data.check import Progress
 from attune_trainer.data.problems import ProblemLog
-from attune_trainer.errors import BlockedError, ModelNotFoundError, StageError, blocked
+from attune_trainer.errors import BlockedError, InvalidConfigurationError, ModelNotFoundError, StageError, blocked
 from attune_trainer.estimate.limits import Refusal
 from attune_trainer.examination import Examination, Subject, examine
 from attune_trainer.storage.file import FileStore, uri_of
@@ -95,9 +95,15 @@ class Validate:
         stores = Stores(tried[0].config, self.environment)
         found = objects.find(stores, data.train, data.test, problems, [])
         for job in tried:
-            if found.files and detect.choose(job.config.workload, found.files, self.scratch):
+            if found.files and self._reads(job, found.files):
                 return job
         return next(job for job in tried if job.config.workload.method == "SFT")
+
+    def _reads(self, job: Job, files: tuple[objects.DataFile, ...]) -> bool:
+        try:
+            return detect.choose(job.config.workload, files, self.scratch) is not None
+        except InvalidConfigurationError:  # columns that are no fields of this method's formats: another one's, perhaps
+            return False
 
     def _examine(self, job: Job, folder: Path) -> Result:
         config = job.config

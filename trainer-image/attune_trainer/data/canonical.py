@@ -7,7 +7,7 @@ Only preflight knows file formats; every later stage reads these.
 | Supervised | turns, tools |
 | Pair | prompt, chosen, rejected (turns each), tools |
 | Rated | prompt, completion (turns each), desirable, tools |
-| Document | text, continues |
+| Document | text, follows |
 | Labeled | text, label |
 
 A turn is struct(role: string, content: string, weight: int8, extra: string).
@@ -36,7 +36,6 @@ _COLUMN_TYPES: dict[str, pa.DataType] = {
     "rejected": _TURNS,
     "completion": _TURNS,
     "desirable": pa.bool_(),
-    "continues": pa.bool_(),
 }
 _BATCH = 1024
 _CHARACTERS = 8 << 20

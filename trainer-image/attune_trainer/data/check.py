@@ -82,6 +82,8 @@ class Reader:
     needs_template: bool = False
     """Whether a conversation was met, and there is no template for it."""
     denied: list[AccessDeniedError] = field(default_factory=list)
+    passed_over: tuple[str, int | None] | None = None
+    """File and line of the first row that the shape neither takes nor finds fault with (`detect.pass_over`)."""
     _bytes: int = 0
     _ahead: Ahead | None = None
 
@@ -118,6 +120,8 @@ class Reader:
             if isinstance(checked, list):
                 self._reject(checked, line, source)
                 continue
+            if not checked:
+                self._pass_over(line, source)
             for example in checked:
                 batch.append(Candidate(example, line or 0))
                 characters += example.size()
@@ -130,7 +134,7 @@ class Reader:
     def _checked(self, opened: Opened, source: Source) -> Iterator[tuple[int | None, Checked]]:
         """Each record of a file with what it holds, or all that is wrong with it."""
         uri, check, labels = source.file.info.uri, self.format.check, self.labels
-        before, part = 0, 0
+        before, part, last = 0, 0, ""
         for record in opened:
             line = record.line
             if record.row is not None:
@@ -144,8 +148,10 @@ class Reader:
                 # A line may be longer than a part.
                 before, part = line or 0, (part + 1 if line == before else 0)
                 row_id = f"{uri}#{line}.{part}" if part else f"{uri}#{line}"
-                yield line, (Document(row_id, record.part.text, record.part.continues),)
+                yield line, (Document(row_id, record.part.text, last if record.part.continues else ""),)
+                last = row_id
             elif record.finding:
+                last = f"{uri}#{line}"  # a part after it does not go on where the one before it ended
                 yield line, [record.finding]
 
     def _labeled(self, checked: tuple[Example, ...], labels: Labels, line: int, source: Source) -> Checked:
@@ -161,6 +167,11 @@ class Reader:
         for f in findings:
             error = RowError(code=f.code, file=source.file.info.uri, line=line, field=f.field, message=f.message)
             self.problems.add(error, of_row=of_row)
+
+    def _pass_over(self, line: int | None, source: Source) -> None:
+        self.passed_over = self.passed_over or (source.file.info.uri, line)
+        source.rows += 1
+        source.invalid_rows += 1
 
     def _send_ahead(self, batch: list[Candidate], source: Source) -> None:
         """Has a batch measured, and meanwhile keeps the one before it."""

@@ -95,6 +95,7 @@ class Checked:
             packed_sequences=self.packed_sequences,
             warnings=self.warnings,
             error_count=problems.total,
+            counts=dict(problems.counts.most_common()),
             errors=tuple(problems.first),
             report_uri=report_uri,
         )
@@ -123,7 +124,7 @@ def check(
     """
     work = request.work
     choice = detect.choose(work, request.files, scratch)
-    shape = choice.format if choice else detect.any_shape(work)
+    shape = choice.format if choice else detect.pass_over(work)
     labels = _labels(work, shape.names.columns.get("label", "label"))
     spool, kind = scratch / "rows.parquet", canonical.kind_of(work.method)
     encoder = (
@@ -143,7 +144,7 @@ def check(
             total_bytes=sum(file.info.size for file in request.files),
             pool=pool,
         )
-        for file in sorted(request.files, key=lambda file: file.held_out) if choice else ():
+        for file in sorted(request.files, key=lambda file: file.held_out):
             reader.read(file)
     if reader.denied and len(reader.denied) == len(request.files):
         raise reader.denied[0]
@@ -158,13 +159,14 @@ def _conclude(
     held_out = _held_out(work, reader)
     kind = canonical.kind_of(work.method)
     limit = None if work.method is Method.CONTINUED_PRETRAINING else request.sequence_length
-    sides = figures.part(scratch / "rows.parquet", kind, kept, held_out, folder=scratch, limit=limit)
+    end = int(tokenizer is not None and tokenizer.eos_token_id is not None)
+    sides = figures.part(scratch / "rows.parquet", kind, kept, held_out, folder=scratch, limit=limit, end=end)
     quality = reader.observer.conclude(held_out, lambda index: kept.locate(index, reader.sources))
     cut = _truncation(reader, held_out, sides, limit)
     found = (*([cut] if cut else []), *quality.warnings)
-    if choice is None:
-        _unrecognized(request, problems)
-    else:
+    if reader.passed_over:
+        _unrecognized(request, reader.passed_over, problems)
+    elif choice or request.files:
         if reader.needs_template:
             _no_chat_template(work, problems)
         judge(request, reader, sides, tokenizer)
@@ -190,7 +192,8 @@ def _held_out(work: Workload, reader: Reader) -> bytearray:
     if work.dataset.test:
         return kept.held_out
     part = work.dataset.split
-    return split.held_out_by_fraction(kept.prompts, part.test_fraction, part.seed, kept.strata, tuple(kept.labels))
+    strata = () if reader.labels and reader.labels.too_many else kept.strata
+    return split.held_out_by_fraction(kept.prompts, part.test_fraction, part.seed, strata, tuple(kept.labels))
 
 
 def _truncation(reader: Reader, held_out: bytearray, sides: figures.Sides, limit: int | None) -> WarningCount | None:
@@ -216,16 +219,13 @@ def _enforce(request: Request, found: tuple[WarningCount, ...], problems: Proble
             )
 
 
-def _unrecognized(request: Request, problems: ProblemLog) -> None:
-    if request.files:
-        text = (
-            f"none of the first {detect.LOOKED_AT} rows of any file has {detect.expected(request.work)}; say with "
-            "spec.dataset.columns what they are called here"
-        )
-        error = RowError(
-            code="missing_column", file=request.first_file, line=1, field="spec.dataset.format", message=text
-        )
-        problems.add(error)
+def _unrecognized(request: Request, first: tuple[str, int | None], problems: ProblemLog) -> None:
+    text = (
+        f"none of the first {detect.LOOKED_AT} rows of any file has {detect.expected(request.work)}; say with "
+        "spec.dataset.columns what they are called here"
+    )
+    file, line = first
+    problems.add(RowError(code="missing_column", file=file, line=line, field="spec.dataset.format", message=text))
 
 
 def _no_chat_template(work: Workload, problems: ProblemLog) -> None:

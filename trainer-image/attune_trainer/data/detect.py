@@ -59,9 +59,13 @@ def choose(work: Workload, files: tuple[DataFile, ...], scratch: Path) -> Choice
     return Choice(shape, f"{shape.title} (spec.dataset.format)")
 
 
-def any_shape(work: Workload) -> Format:
-    """The shape that is taken where none was recognised, so that no row is read by it."""
-    return shapes_of(work.method, work.dataset.format)[0]
+def pass_over(work: Workload) -> Format:
+    """What rows are read by where no shape was recognised: it takes none and has nothing to say of any.
+
+    So the faults that hide every row, such as those of encoding or packing, are told by the files' readers.
+    """
+    shape = shapes_of(work.method, work.dataset.format)[0]
+    return replace(shape, check_row=lambda *_: (), columns=work.dataset.columns, rating=work.dataset.rating)
 
 
 def expected(work: Workload) -> str:
@@ -73,15 +77,22 @@ def expected(work: Workload) -> str:
     )
 
 
-def first_rows(file: DataFile, scratch: Path) -> Iterator[tuple[int | None, rows.Row]]:
-    """The first rows of a file that can be read, with their lines; a part of plain text counts as a row of `text`."""
-    with closing(iter(Opened(file, scratch))) as records:  # type: ignore[type-var]  # a generator
+def first_rows(file: DataFile, scratch: Path, rating: str | None = None) -> Iterator[tuple[int | None, rows.Row]]:
+    """The first rows of a file that can be read, with their lines; a part of plain text counts as a row of `text`.
+
+    Args:
+        file: read as far as is needed.
+        scratch: a folder for a copy of a file that cannot be streamed.
+        rating: a column in which NaN is let through.
+    """
+    with closing(iter(Opened(file, scratch, rating))) as records:  # type: ignore[type-var]  # a generator
         for record in islice(records, LOOKED_AT):
             if record.row is not None:
                 yield record.line, record.row
 
 
 def _look(candidates: list[Format], files: tuple[DataFile, ...], scratch: Path) -> Choice | None:
+    rating = next((s.names.columns["label"] for s in candidates if "label" in s.fields), None)
     for file in files:
         if kind(file.info.uri) == ".txt":
             text = next((shape for shape in candidates if shape.name is TEXT.name), None)
@@ -89,7 +100,7 @@ def _look(candidates: list[Format], files: tuple[DataFile, ...], scratch: Path) 
                 return Choice(text, f"{text.title} (found: {file.info.uri} is plain text)")
             continue
         try:
-            for number, row in first_rows(file, scratch):
+            for number, row in first_rows(file, scratch, rating):
                 fitting = next((shape for shape in candidates if shape.fits(row)), None)
                 if fitting:
                     return Choice(fitting, _why(fitting, file, number))

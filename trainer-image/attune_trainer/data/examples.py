@@ -251,8 +251,14 @@ class Document:
 
     row_id: str
     text: str
-    continues: bool = False
-    """Whether it goes on where the row before it in its file ended: no end-of-text comes between the two."""
+    follows: str = ""
+    """Row id of the part of the same document that comes directly before it; empty: it begins one. Where that part is
+    the row before it, no end-of-text comes between the two; it may also be held out, or not usable."""
+
+    @property
+    def continues(self) -> bool:
+        """Whether something of its document comes before it."""
+        return bool(self.follows)
 
     def prompt_key(self) -> bytes:
         """The text."""

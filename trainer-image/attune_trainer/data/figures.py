@@ -11,7 +11,8 @@ import numpy as np
 
 from attune_contract.outcome import TokenFigures
 from attune_trainer.data import canonical
-from attune_trainer.data.kept import Kept
+from attune_trainer.data.kept import ON, TORN, Kept
+from attune_trainer.data.quality.sensitive import masked_counts
 
 CLOSED_SET = 64
 """Accuracy chooses among at most so many answers; scoring each costs a pass over the row."""
@@ -43,12 +44,19 @@ class Sides:
 
     @property
     def labels_shown(self) -> dict[str, int]:
-        """The most frequent labels of train."""
-        return dict(list(self.labels[0].items())[:_LABELS_SHOWN])
+        """The most frequent labels of train, as they may be told."""
+        return masked_counts(dict(list(self.labels[0].items())[:_LABELS_SHOWN]))
 
 
 def part(
-    spool: Path, kind: "canonical.Kind[Any]", kept: Kept, held_out: bytearray, *, folder: Path, limit: int | None
+    spool: Path,
+    kind: "canonical.Kind[Any]",
+    kept: Kept,
+    held_out: bytearray,
+    *,
+    folder: Path,
+    limit: int | None,
+    end: int = 0,
 ) -> Sides:
     """Writes train.parquet and test.parquet from the checked rows, and counts what the report tells.
 
@@ -59,11 +67,12 @@ def part(
         held_out: 1 for those of test.
         folder: takes the two files.
         limit: tokens beyond it are cut off; None where nothing is.
+        end: tokens of an end-of-text, which a part of a document gets where the part after it is on the other side.
     """
     train, test = folder / "train.parquet", folder / "test.parquet"
     out = np.frombuffer(bytes(held_out), dtype=np.uint8).astype(bool)
     canonical.part(spool, out, (train, test), kind.schema)
-    examples, tokens = _numbers(kept.examples), _numbers(kept.tokens)
+    examples, tokens = _numbers(kept.examples), _numbers(kept.tokens) + end * _torn(kept, out)
     seen = np.unique(examples[~out])
     names = list(kept.labels)
     return Sides(
@@ -78,6 +87,13 @@ def part(
         answers=min(len(np.unique(_numbers(kept.answers)[~out])), CLOSED_SET + 1),
         labels=(_by_label(kept, ~out, names), _by_label(kept, out, names)),
     )
+
+
+def _torn(kept: Kept, out: Any) -> Any:
+    """Which rows go on with a document of which the part before them is not in front of them on their side."""
+    joins = np.frombuffer(bytes(kept.joins), dtype=np.uint8)
+    other_side = np.concatenate([[False], out[1:] != out[:-1]]) if len(out) else out
+    return (joins == TORN) | ((joins == ON) & other_side)
 
 
 def token_figures(lengths: Iterable[int]) -> TokenFigures:

@@ -5,10 +5,13 @@ from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-from attune_trainer.data.examples import Example
+from attune_trainer.data.examples import Document, Example
 from attune_trainer.data.objects import DataFile
 
 _64_BITS = (1 << 64) - 1
+WHOLE, ON, TORN = 0, 1, 2
+"""A row that begins its document; a part that goes on where the row before it ended; one whose part before it is not
+the row before it."""
 
 
 @dataclass
@@ -42,6 +45,9 @@ class Kept:
     """Numbers of the labels, in the order in which they were met."""
     held_out: bytearray = field(default_factory=bytearray)
     """1 where the row came from a test file."""
+    joins: bytearray = field(default_factory=bytearray)
+    """How a row joins the one before it: WHOLE, ON or TORN."""
+    _last: str = ""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -54,6 +60,9 @@ class Kept:
         self.tokens.append(tokens)
         self.lines.append(line)
         self.held_out.append(held_out)
+        follows = example.follows if isinstance(example, Document) else ""
+        self.joins.append((ON if follows == self._last else TORN) if follows else WHOLE)
+        self._last = example.row_id
         label = example.stratum()
         if label is not None:
             self.strata.append(self.labels.setdefault(label, len(self.labels)))

@@ -6,6 +6,8 @@ from attune_trainer.data.encoding.base import RowEncoder
 from attune_trainer.data.examples import Labeled
 from attune_trainer.data.problems import Finding
 
+MOST = 1_024
+"""A column with more labels is hardly one of labels."""
 _SHOWN = 10
 
 
@@ -28,12 +30,19 @@ class Labels:
         """The labels, in the order of their numbers."""
         return self.given or tuple(sorted(self.first))
 
+    @property
+    def too_many(self) -> bool:
+        """Whether train has more labels than a column of labels has; then they are no longer told one by one."""
+        return not self.given and len(self.first) > MOST
+
     def finding(self, label: str, where: tuple[str, int], *, held_out: bool) -> Finding | None:
         """Takes one row's label; `unknown_label` where no row may have it. Rows of train come before those of test."""
         if self.given:
             if label not in self.given:
                 return self._unknown(label, "spec.classification.labels has", self.given)
             self.first.setdefault(label, where)
+        elif self.too_many:
+            return None
         elif not held_out:
             self.first.setdefault(label, where)
         elif label not in self.first:

@@ -76,7 +76,8 @@ class Measure:
         if self.seen < _LOOKED_AT_CLOSELY or length > self.encoder.sequence_length:
             return True
         if isinstance(row, Supervised):
-            return row.turns[-1].weight == 0 or sum(turn.weight for turn in row.turns) > 1
+            learnt = [turn for turn in row.turns if turn.weight]
+            return row.turns[-1].weight == 0 or len(learnt) > 1 or any(turn.extra for turn in learnt)
         return isinstance(row, Pair | Rated) and len(_answer(row)) > 1
 
     def _look(self, row: Example) -> Finding | None:

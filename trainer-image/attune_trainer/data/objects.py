@@ -103,9 +103,9 @@ def _objects(store: Store, uri: str, ignored: list[str]) -> Iterator[ObjectInfo]
     usable = [info for info in found if info.uri.endswith(uris.SUPPORTED_DATA_SUFFIXES)]
     ignored += [info.uri for info in found if info not in usable]
     if not usable:
-        kinds = ", ".join(uris.SUPPORTED_DATA_SUFFIXES)
-        also = f"; {len(found)} objects of other kinds are there" if found else ""
-        raise ObjectNotFoundError(f"{uri}: nothing there ends in {kinds}{also}")
+        kinds = [suffix for suffix in uris.SUPPORTED_DATA_SUFFIXES if not suffix.endswith((".gz", ".zst"))]
+        text = f"{uri}: nothing there ends in {', '.join(kinds[:-1])} or {kinds[-1]} (also .gz, .zst)"
+        raise ObjectNotFoundError(text + (f"; {len(found)} objects of other kinds are there" if found else ""))
     for info in usable:
         yield _with_version(store, info)
 

@@ -1,5 +1,6 @@
 """Which rows train and which are held out."""
 
+import heapq
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,9 +20,10 @@ def held_out_by_fraction(
 
     Each distinct prompt gets a pseudo-random place from its digest and the seed, and of each stratum the first
     `fraction` of prompts is held out: the choice depends on neither the order of rows nor on other rows' answers, and
-    equal prompts stay together. At least one prompt is held out and, where there are two, one is not. Of a stratum, at
-    least one stays to train on and, where the fraction is enough for that or there are but two strata, at least one is
-    held out. What rounding leaves over goes to the strata that it took most from.
+    equal prompts stay together. At least one prompt is held out, unless each of several strata has but one. Of a
+    stratum, at least one stays to train on (unless there is no other prompt at all) and, where the fraction is enough
+    for that or there are but two strata, at least one is held out. What rounding leaves over goes to the strata that it
+    took most from.
 
     Args:
         prompts: one 64-bit digest per row.
@@ -61,7 +63,9 @@ def _groups(of_row: Numbers, prompts: int, strata: Sequence[int], labels: Sequen
     """
     if not len(strata):
         return [np.arange(prompts)]
-    ranks = np.argsort(np.argsort(np.array(labels)))[np.array(strata)]
+    ranks = np.empty(len(labels), dtype=np.int64)
+    ranks[sorted(range(len(labels)), key=labels.__getitem__)] = np.arange(len(labels))
+    ranks = ranks[np.array(strata)]
     pairs = np.unique(np.stack([of_row, ranks], axis=1), axis=0)
     counts = np.bincount(pairs[:, 0], minlength=prompts)
     names = np.full(prompts, "", dtype=object)
@@ -69,25 +73,30 @@ def _groups(of_row: Numbers, prompts: int, strata: Sequence[int], labels: Sequen
     names[pairs[single, 0]] = [f"{rank:08d}" for rank in pairs[single, 1]]
     for prompt, rank in pairs[~single]:
         names[prompt] += f"{rank:08d}"
-    return [np.flatnonzero(names == name) for name in sorted(set(names))]
+    _, group_of = np.unique(names, return_inverse=True)
+    ends = np.cumsum(np.bincount(group_of))[:-1]
+    return np.split(np.argsort(group_of, kind="stable"), ends)
 
 
 def _shares(sizes: list[int], fraction: float) -> list[int]:
     """How many prompts of each stratum are held out: largest remainders (Hamilton), within what may be taken."""
     total = sum(sizes)
     most = [max(0, size - 1) for size in sizes]
-    if not any(most):  # every stratum is one prompt: then it is as if there were none
-        most = [1] * len(sizes)
+    if sizes == [1]:
+        most = sizes  # either side would be empty; verdict.py says so
     wanted = min(max(1, round(fraction * total)), max(1, total - 1), sum(most))
     several = sum(limit > 0 for limit in most)
     wanted = max(wanted, min(several, _EACH))
     least = int(wanted >= several)
     shares = [min(max(least, int(fraction * size)), limit) for size, limit in zip(sizes, most, strict=True)]
-    while sum(shares) < wanted:
-        lacking = [
-            (fraction * size - share, -i)
-            for i, (size, share, limit) in enumerate(zip(sizes, shares, most, strict=True))
-            if share < limit
-        ]
-        shares[-max(lacking)[1]] += 1
+    lacking = [(share - fraction * size, i) for i, (size, share) in enumerate(zip(sizes, shares, strict=True))]
+    lacking = [(lack, i) for lack, i in lacking if shares[i] < most[i]]
+    heapq.heapify(lacking)
+    for _ in range(wanted - sum(shares)):
+        lack, i = lacking[0]
+        shares[i] += 1
+        if shares[i] < most[i]:
+            heapq.heapreplace(lacking, (lack + 1, i))
+        else:
+            heapq.heappop(lacking)
     return shares

@@ -7,6 +7,8 @@ from attune_contract.outcome import RowError
 from attune_trainer.data import figures
 from attune_trainer.data.check import Reader
 from attune_trainer.data.encoding.select import encoder_for
+from attune_trainer.data.labels import MOST
+from attune_trainer.data.quality.sensitive import mask
 
 if TYPE_CHECKING:
     from attune_trainer.data.dataset import Request
@@ -25,12 +27,36 @@ def judge(request: "Request", reader: Reader, sides: figures.Sides, tokenizer: A
         tokenizer: the model's, where it has one.
     """
     for error in (
-        *_too_few(request, sides),
+        *(_undivided(request, reader, sides) or _too_few(request, sides)),
         *_one_sided(request, sides),
         *_open_set(request, sides),
+        *_too_many_labels(request, reader),
+        *_unlearnt(request, reader, sides),
         *_unsayable(request, reader, tokenizer),
     ):
         reader.problems.add(error)
+
+
+def _undivided(request: "Request", reader: Reader, sides: figures.Sides) -> list[RowError]:
+    """Rows enough, and yet no fraction of them can be held out."""
+    prompts, rows = reader.kept.prompts, sides.train_rows + sides.test_rows
+    if request.work.dataset.test or rows < MIN_TRAIN_ROWS + MIN_TEST_ROWS:
+        return []
+    word = "text" if request.work.method in {Method.CONTINUED_PRETRAINING, Method.CLASSIFICATION} else "prompt"
+    if all(prompt == prompts[0] for prompt in prompts):
+        text = (
+            f"all {rows} rows have the same {word}, and rows of one {word} stay on one side of the split; give "
+            "spec.dataset.test"
+        )
+    elif sides.test_rows < MIN_TEST_ROWS:
+        label, count = list(sides.labels[0].items())[-1]
+        text = (
+            f"each label has one {word} only, which stays in training, so that none is left for evaluation (label "
+            f"{mask(label)[:60]!r} has {count} row{'s' * (count != 1)}); add rows, or give spec.dataset.test"
+        )
+    else:
+        return []
+    return [_whole(request, "too_few_rows", _test_field(request), text)]
 
 
 def _too_few(request: "Request", sides: figures.Sides) -> list[RowError]:
@@ -74,10 +100,46 @@ def _open_set(request: "Request", sides: figures.Sides) -> list[RowError]:
     return [_whole(request, "accuracy_needs_closed_set", "spec.evaluation.metrics", text)]
 
 
+def _too_many_labels(request: "Request", reader: Reader) -> list[RowError]:
+    labels = reader.labels
+    if labels is None or not labels.too_many:
+        return []
+    text = (
+        f"{labels.column!r} has more than {MOST:,} different values in the rows to train on, so it looks like an "
+        "identifier or free text and not like labels; say with spec.dataset.columns.label which column has them"
+    )
+    return [_whole(request, "data_type", labels.column, text)]
+
+
+def _unlearnt(request: "Request", reader: Reader, sides: figures.Sides) -> list[RowError]:
+    """Labels of test that no row of train has: told once per label, where it is first met.
+
+    While reading, this cannot be seen of a label that the manifest lists, or whose only rows in train were dropped
+    later. A split by fraction leaves rows of each label in train.
+    """
+    labels, kept = reader.labels, reader.kept
+    learnt, asked = sides.labels
+    if labels is None or labels.too_many or not learnt or not request.work.dataset.test:
+        return []
+    unlearnt = {kept.labels[label]: label for label in asked if label not in learnt}
+    first: dict[int, int] = {}
+    for index, number in enumerate(kept.strata if unlearnt else ()):
+        if number in unlearnt and kept.held_out[index]:
+            first.setdefault(number, index)
+    found = []
+    for number, index in first.items():
+        file, line = kept.locate(index, reader.sources)
+        text = (
+            f"the label {unlearnt[number][:60]!r} has no usable row to train on; add rows of it to train, or remove it"
+        )
+        found.append(RowError(code="unknown_label", file=file, line=line, field=labels.column, message=text))
+    return found
+
+
 def _unsayable(request: "Request", reader: Reader, tokenizer: Any | None) -> list[RowError]:
     """Labels that are not one token each: told once per label, where it was first met."""
     labels = reader.labels
-    if labels is None or tokenizer is None or not request.says_labels:
+    if labels is None or labels.too_many or tokenizer is None or not request.says_labels:
         return []
     encoder = encoder_for(request.work, tokenizer, request.sequence_length, labels.all)
     found = []

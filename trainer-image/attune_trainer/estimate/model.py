@@ -17,6 +17,13 @@ _ROWS_FIRST = frozenset({"gpt2"})
 _MATRIX = 2
 
 
+_EXPERTS = ".experts."
+"""Part of the names of what only some tokens go through; experts that all go through are called otherwise."""
+_EXPERTS_IN_ALL = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_EXPERTS_PER_TOKEN = ("num_experts_per_tok", "num_experts_per_token", "experts_per_token", "top_k_experts", "moe_k")
+"""Keys of config.json."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """The weights of a base model."""
@@ -27,6 +34,8 @@ class Weights:
     shape: Shape
     kind: str
     """`model_type` of config.json."""
+    expert_share: float = 1.0
+    """Part of the experts that a token goes through."""
 
     @property
     def count(self) -> int:
@@ -40,13 +49,15 @@ class Weights:
 
     @property
     def multiplied(self) -> int:
-        """Parameters that every token is multiplied with: all but tables, and the head also where it is one.
+        """Parameters that a token is multiplied with: all but tables, and the head also where it is one.
 
+        Of a mixture of experts, those of as many experts as a token is sent to.
         Source: Kaplan et al. 2020, section 2.1 (they leave out the head too; at a large vocabulary it is too much).
         """
         tables = sum(t.size for t in self.tensors if _any(t.name, _LOOKED_UP) and not _any(t.name, _HEADS))
         has_head = any(_any(t.name, ("lm_head", "embed_out")) for t in self.tensors)
-        return self.count - tables + (0 if has_head else self.shape.vocabulary * self.shape.hidden)
+        idle = (1 - self.expert_share) * sum(t.size for t in self.tensors if _EXPERTS in t.name)
+        return self.count - tables - round(idle) + (0 if has_head else self.shape.vocabulary * self.shape.hidden)
 
     @property
     def linear(self) -> tuple[Tensor, ...]:
@@ -73,7 +84,23 @@ def weights(config: Mapping[str, Any], found: Sequence[Tensor]) -> Weights | Non
     tensors = tuple(found) or of_config(config)
     if shape is None or not tensors:
         return None
-    return Weights(tensors, bool(found), shape, str(config.get("model_type", "")))
+    return Weights(tensors, bool(found), shape, str(config.get("model_type", "")), expert_share(config))
+
+
+def expert_share(config: Mapping[str, Any]) -> float:
+    """Part of the experts that a token goes through; 1 where the model has none, or does not say.
+
+    Args:
+        config: of a text model, or of one that holds a text model's in `text_config`.
+    """
+    nested = config.get("text_config")
+    given = {**config, **nested} if isinstance(nested, Mapping) else config
+
+    def number(names: tuple[str, ...]) -> int:
+        return next((v for n in names if isinstance(v := given.get(n), int) and v > 0), 0)
+
+    experts, used = number(_EXPERTS_IN_ALL), number(_EXPERTS_PER_TOKEN)
+    return used / experts if 0 < used < experts else 1.0
 
 
 @dataclass(frozen=True)

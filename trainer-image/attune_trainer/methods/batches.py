@@ -74,6 +74,7 @@ def missing_rows(rows: int, batch: BatchPlan) -> int:
     """Rows without labels to add, so that every process gets whole micro-batches and none gets a row twice.
 
     A lone process takes a last micro-batch of any size. A row without labels adds nothing to a loss that is a sum over
-    labels divided by their number.
+    labels divided by their number. The losses over pairs and ratings are no such sums: there, rows are repeated instead
+    (see `methods/preference.py`).
     """
     return -rows % (batch.micro * batch.processes) if batch.processes > 1 else 0

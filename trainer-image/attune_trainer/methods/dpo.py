@@ -51,7 +51,14 @@ class DPO(CausalMethod):
 
     def train(self, job: Job, trainer: Any) -> Trained:
         """Trains to the end."""
-        return loop.run(job, trainer, beta=trainer.beta, dropout=0.0, reference=preference.reference_in_words(job))
+        return loop.run(
+            job,
+            trainer,
+            beta=trainer.beta,
+            dropout=0.0,
+            repeatedRows=preference.repeated_rows(trainer),
+            reference=preference.reference_in_words(job),
+        )
 
 
 def _row(row: EncodedPair) -> dict[str, list[int]]:

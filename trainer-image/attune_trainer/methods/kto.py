@@ -12,6 +12,7 @@ from typing import Any
 from attune_trainer.data import canonical
 from attune_trainer.data.encoding.ids import IdLists
 from attune_trainer.data.encoding.rated import EncodedRated, RatedEncoder
+from attune_trainer.errors import InvalidDataError
 from attune_trainer.methods import collate, loop, preference
 from attune_trainer.methods.base import Job, Loaded, Trained
 from attune_trainer.methods.causal import CausalMethod
@@ -28,9 +29,16 @@ class KTO(CausalMethod):
         """Token ids of prompts and answers, uncut, in the order in which they are learnt.
 
         They are cut in the micro-batch: an answer also follows its neighbour's prompt, and may be cut elsewhere there.
+
+        Raises:
+            InvalidDataError: there is only one.
         """
         encoder = RatedEncoder(loaded.tokenizer, job.sequence_length)
         rows = RatedRows(encoder.encode_whole(row) for row in canonical.read(job.train, canonical.RATED))
+        if len(rows) < FEWEST:
+            raise InvalidDataError(
+                f"spec.dataset.train: method KTO compares answers, and needs at least {FEWEST} rows."
+            )
         rows.shuffle(job.work.training.seed)
         return rows
 
@@ -76,6 +84,7 @@ class KTO(CausalMethod):
             desirableWeight=trainer.desirable_weight,
             undesirableWeight=trainer.undesirable_weight,
             dropout=0.0,
+            repeatedRows=preference.repeated_rows(trainer),
             reference=preference.reference_in_words(job),
         )
 
@@ -123,7 +132,11 @@ class RatedRows(Sequence[EncodedRated]):
 
 
 class _Compared(collate.Rows):
-    """Rows as TRL wants them: each beside the answer of its neighbour in the micro-batch, of the first, the last."""
+    """Rows as TRL wants them: each beside the answer of its neighbour in the micro-batch, of the first, the last.
+
+    A row that is left over as the last micro-batch is beside the answer of the row before it: beside its own answer,
+    the KL term would be the reward itself.
+    """
 
     def __init__(self, rows: RatedRows, micro: int) -> None:
         super().__init__(rows)
@@ -132,7 +145,8 @@ class _Compared(collate.Rows):
     def __getitem__(self, index: int) -> dict[str, Any]:
         first = index - index % self._micro
         size = min(self._micro, len(self) - first)
-        row, other = self._rows[index], self._rows[first + (index - first - 1) % size]
+        beside = first + (index - first - 1) % size if size > 1 else index - 1
+        row, other = self._rows[index], self._rows[beside]
         return {
             "prompt_ids": row.prompt,
             "completion_ids": row.answer,

@@ -52,7 +52,7 @@ class ORPO(CausalMethod):
 
     def train(self, job: Job, trainer: Any) -> Trained:
         """Trains to the end."""
-        return loop.run(job, trainer, beta=trainer.beta, dropout=0.0)
+        return loop.run(job, trainer, beta=trainer.beta, dropout=0.0, repeatedRows=preference.repeated_rows(trainer))
 
 
 class _Ready(collate.Rows):

@@ -1,5 +1,9 @@
 """What the methods that train with TRL have in common: our rows and settings, TRL's loss.
 
+With several processes, each must get equally many whole micro-batches, so the last rows of an epoch are filled up with
+some that were there already: fewer than a micro-batch for each process. A row from which nothing is learnt, as other
+methods add, does not exist here: these losses are means over rows. The report says how many are repeated.
+
 TRL is imported where it is used: it takes seconds, and only DPO, ORPO and KTO need it.
 """
 
@@ -72,6 +76,23 @@ def reference(job: Job, loaded: Loaded) -> Any:
         return None
     frozen = copy.deepcopy(loaded.model)
     return frozen.requires_grad_(requires_grad=False).eval()
+
+
+def repeated_rows(trainer: Any) -> int:
+    """Rows that an epoch has twice, so that all processes have equally many."""
+    given = trainer.args
+    return repeated(len(trainer.train_dataset), given.per_device_train_batch_size, given.world_size)
+
+
+def repeated(rows: int, micro: int, processes: int) -> int:
+    """Rows that an epoch has twice; as accelerate's `even_batches` fills up.
+
+    Args:
+        rows: of the data.
+        micro: rows of a micro-batch.
+        processes: how many train together; a lone one takes a last micro-batch of any size.
+    """
+    return -rows % (micro * processes) if processes > 1 else 0
 
 
 def reference_in_words(job: Job) -> str:

@@ -26,5 +26,6 @@ class SFT(CausalMethod):
         """The Trainer. Packed, a sequence holds several examples that do not see each other."""
         if not job.work.training.packing:
             return loop.build(job, loaded, rows)
-        collator = packing.collator_for(loaded.model, padding_id(loaded.tokenizer))
+        longest = max(len(row.input_ids) for row in rows)
+        collator = packing.collator_for(loaded.model, padding_id(loaded.tokenizer), longest)
         return loop.build(job, loaded, packing.PackedRows(rows, job.sequence_length), collator=collator)

@@ -7,9 +7,9 @@ the end-of-text token. This is TRL's rule too, so that its losses are over the s
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from attune_trainer.data.encoding.base import TemplateError
-from attune_trainer.data.encoding.chat import count, ended, render
-from attune_trainer.data.examples import PROMPT, Turn
+from attune_trainer.data.encoding.base import LEFT_OUT, TemplateError
+from attune_trainer.data.encoding.chat import count, ended, left_out, render
+from attune_trainer.data.examples import ASSISTANT, PROMPT, Turn
 from attune_trainer.data.problems import Finding
 
 
@@ -34,7 +34,8 @@ def texts(tokenizer: Any, prompt: Sequence[Turn], answer: Sequence[Turn], tools:
     """What the tokenizer is given.
 
     Raises:
-        TemplateError: the chat template does not take the conversation, or rewrites the prompt once it is answered.
+        TemplateError: the chat template does not take the conversation, rewrites the prompt once it is answered, or
+            leaves out something of the answer.
     """
     if prompt[0].role == PROMPT:
         before = prompt[0].content
@@ -46,6 +47,8 @@ def texts(tokenizer: Any, prompt: Sequence[Turn], answer: Sequence[Turn], tools:
             "the model's chat template writes the prompt differently once it is answered, so it cannot be said where "
             "the answer begins"
         )
+    if any(turn.role == ASSISTANT and left_out(turn, text[len(before) :]) for turn in answer):
+        raise TemplateError(LEFT_OUT)
     return Texts(text, len(before), is_chat=True)
 
 

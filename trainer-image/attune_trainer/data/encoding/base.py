@@ -20,6 +20,13 @@ class TemplateError(InvalidDataError):
     """The chat template does not take this conversation."""
 
 
+LEFT_OUT = (
+    "the model's chat template leaves out or changes an assistant's message, so the model would not learn what the row "
+    "says; give a template that writes the whole message as spec.model.chatTemplate, or leave the row out"
+)
+"""Message where what is to be learnt is not in what the template writes."""
+
+
 class RowEncoder(Protocol[E_contra]):
     """From rows of one kind to token ids, for one model.
 

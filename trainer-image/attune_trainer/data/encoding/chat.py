@@ -51,6 +51,15 @@ def render_many(tokenizer: Any, conversations: Sequence[tuple[Sequence[Turn], st
         raise TemplateError(f"the model's chat template refuses one of the conversations: {error}") from error
 
 
+def left_out(turn: Turn, text: str) -> bool:
+    """Whether a rendered text lacks a message, or the name of a tool that it calls.
+
+    Line breaks and spaces are not compared: templates set them as they like.
+    """
+    called = (call.get("function", call).get("name", "") for call in _calls(turn))
+    return any(part not in text and _squeezed(part) not in _squeezed(text) for part in (turn.content.strip(), *called))
+
+
 def count(tokenizer: Any, texts: Sequence[str], *, special: bool) -> list[int]:
     """Tokens of each text, counted without making lists of ids: a third of a tokenizer's time is those.
 
@@ -77,6 +86,14 @@ def ended(tokenizer: Any, ids: list[int]) -> list[int]:
     """The ids with the end-of-text token behind them, where the tokenizer has one and has not put it there itself."""
     end = tokenizer.eos_token_id
     return ids if end is None or ids[-1:] == [end] else [*ids, end]
+
+
+def _calls(turn: Turn) -> list[dict[str, Any]]:
+    return (json.loads(turn.extra).get("tool_calls") or []) if turn.extra else []
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
 
 
 def _message(turn: Turn) -> dict[str, Any]:

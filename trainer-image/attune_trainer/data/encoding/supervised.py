@@ -2,13 +2,18 @@
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import takewhile
 from typing import Any, overload
 
-from attune_trainer.data.encoding.base import IGNORED, TemplateError
-from attune_trainer.data.encoding.chat import count, render, render_many
+from attune_trainer.data.encoding.base import IGNORED, LEFT_OUT, TemplateError
+from attune_trainer.data.encoding.chat import count, left_out, render, render_many
 from attune_trainer.data.examples import Supervised
 from attune_trainer.data.problems import Finding
+
+_STAND_IN = "\u241a"
+"""A message that no other ends with: the sign for what was put in another's place."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Encoder:
         """Ids and labels, cut at the sequence length.
 
         Raises:
-            TemplateError: the chat template does not take this conversation.
+            TemplateError: the chat template does not take this conversation, or leaves out an answer that is learnt.
         """
         whole = self.encode_whole(example)
         return Encoded(whole.input_ids[: self.sequence_length], whole.labels[: self.sequence_length])
@@ -101,15 +106,16 @@ class Encoder:
         """Tokens of each example before cutting; many at once, because that is how fast tokenizers are fast.
 
         Raises:
-            TemplateError: the chat template does not take one of the conversations.
+            TemplateError: the chat template does not take one of the conversations, or leaves out an answer.
         """
         if not examples:
             return []
-        chat = examples[0].is_chat
-        if chat:
-            return count(
-                self.tokenizer, render_many(self.tokenizer, [(e.turns, e.tools) for e in examples]), special=False
-            )
+        if examples[0].is_chat:
+            texts = render_many(self.tokenizer, [(e.turns, e.tools) for e in examples])
+            learnt = ((turn, text) for e, text in zip(examples, texts, strict=True) for turn in e.turns if turn.weight)
+            if any(left_out(turn, text) for turn, text in learnt):
+                raise TemplateError(LEFT_OUT)
+            return count(self.tokenizer, texts, special=False)
         return count(self.tokenizer, ["".join(turn.content for turn in e.turns) for e in examples], special=True)
 
     def finding(self, example: Supervised) -> Finding | None:
@@ -160,27 +166,42 @@ class Encoder:
         if not text.startswith(before):
             raise TemplateError(
                 "the model's chat template shows earlier turns differently once the conversation goes on, so it "
-                "cannot be said which tokens are the assistant's; give one answer per row"
+                "cannot be said which tokens are the assistant's; give one answer per row, or set weight 0 on earlier "
+                "assistant messages"
             )
         start = len(before)
+        end = self._end(example, index, text, start)
+        if left_out(example.turns[index], text[start:end]):
+            raise TemplateError(LEFT_OUT)
+        return start, end
+
+    def _end(self, example: Supervised, index: int, text: str, start: int) -> int:
+        """Where a turn ends, with the token that ends it."""
         through = self._render(example, upto=index + 1)
         if text.startswith(through):
-            return start, self._without_trailing_space(text, start, len(through))
-        return start, self._end_by_content(example.turns[index].content, text, start)
+            return self._without_trailing_space(text, start, len(through))
+        # The template treats the last turn specially. What stays when another message is put in this one's place comes
+        # after it.
+        turn = example.turns[index]._replace(content=_STAND_IN, extra="")
+        other = self._render(replace(example, turns=(*example.turns[:index], turn, *example.turns[index + 1 :])))
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(reversed(text), reversed(other), strict=False))
+        end = max(start, len(text) - sum(1 for _ in same))
+        end = start + len(text[start:end].rstrip())
+        behind = text[end:]
+        space = len(behind) - len(behind.lstrip())
+        closing = next((t for t in self._closing if behind.startswith(t, space)), "")
+        return end + (space + len(closing) if closing else 0)
 
-    def _end_by_content(self, content: str, text: str, start: int) -> int:
-        """The end of an answer in the middle of a conversation whose template treats the last turn specially."""
-        at = text.find(content.strip(), start)
-        if at < 0:
-            raise TemplateError("the model's chat template leaves out or changes an assistant's message")
-        end = at + len(content.strip())
-        closing = next((t for t in self.tokenizer.all_special_tokens if text.startswith(t, end)), "")
-        return end + len(closing)
+    @cached_property
+    def _closing(self) -> list[str]:
+        """What may end a turn: some tokenizers do not call that token special."""
+        added = [str(token) for token in self.tokenizer.added_tokens_decoder.values()]
+        return [token for token in [*self.tokenizer.all_special_tokens, *added] if token.strip()]
 
     def _without_trailing_space(self, text: str, start: int, end: int) -> int:
         """Leaves out the line break that templates put after the token that ends a turn: nobody generates it."""
         stripped = text[start:end].rstrip()
-        closes = any(stripped.endswith(token) for token in self.tokenizer.all_special_tokens)
+        closes = any(stripped.endswith(token) for token in self._closing)
         return start + len(stripped) if closes else end
 
     def _render(self, example: Supervised, upto: int | None = None, *, ask: bool = False) -> str:

@@ -49,7 +49,10 @@ class TextEncoder:
         return ended(self.tokenizer, self._ids([row])[0])
 
     def lengths(self, rows: Sequence[Document]) -> list[int]:
-        """Tokens of each document, with its end-of-text; of a part of one, the end is counted with the first part."""
+        """Tokens of each document, with its end-of-text; of one in parts, the end is counted with the first part.
+
+        Where a part is held out, the text before it ends too: `figures.part` adds those ends.
+        """
         pairs = zip(rows, self._ids(rows), strict=True)
         return [len(ids if row.continues else ended(self.tokenizer, ids)) for row, ids in pairs]
 
@@ -92,4 +95,4 @@ def _batches(rows: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _goes_on(before: Document, row: Document) -> bool:
-    return row.continues and before.row_id.rpartition("#")[0] == row.row_id.rpartition("#")[0]
+    return row.follows == before.row_id

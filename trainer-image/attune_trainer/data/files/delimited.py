@@ -42,7 +42,7 @@ def records(stream: BinaryIO, delimiter: str) -> Iterator[Record]:
             if twice := [name for name, count in Counter(header).items() if count > 1 and name]:
                 yield broken("data_type", f"the column {shown(twice[0])} is there twice in the header", line)
                 return
-        elif header is not None and any(cells):
+        elif header is not None and cells:  # a blank line has none
             yield _record(line, header, cells)
 
 

@@ -162,7 +162,8 @@ def _tool_findings(message: Row, where: str, dialect: Dialect) -> list[Finding]:
         if message.get(key) is not None and not isinstance(message[key], str)
     ]
     for key, role in (("tool_calls", ASSISTANT), ("tool_call_id", TOOL)):
-        if message.get(key) and message.get(dialect.role) in dialect.roles and message[dialect.role] != role:
+        said = message.get(dialect.role)
+        if message.get(key) and isinstance(said, str) and said in dialect.roles and said != role:
             text = f"only a message of role {role} has {key}"
             found.append(Finding("message_unrecognized_key", text, f"{where}.{key}"))
     return found + call_findings(message.get("tool_calls"), f"{where}.tool_calls")

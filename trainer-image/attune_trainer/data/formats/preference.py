@@ -6,7 +6,7 @@ from attune_contract.enums import DataFormat
 from attune_trainer.data.examples import ASSISTANT, Pair
 from attune_trainer.data.formats import answers, messages
 from attune_trainer.data.formats.answers import Turns
-from attune_trainer.data.formats.base import Checked, Format, Names
+from attune_trainer.data.formats.base import Checked, Format, Names, missing
 from attune_trainer.data.formats.tools import tool_findings, tools_text
 from attune_trainer.data.problems import Finding
 from attune_trainer.data.rows import Row, type_name
@@ -32,6 +32,8 @@ def _explicit(row: Row, row_id: str, names: Names) -> Checked:
 def _implicit(row: Row, row_id: str, names: Names) -> Checked:
     """Whole conversations: what both begin with is the prompt."""
     columns = names.columns
+    if columns["prompt"] in row:  # only the rows by which the shape was found lack it
+        return _explicit(row, row_id, names)
     chosen, rejected = (answers.side(row, columns[name], "empty_completion") for name in ("chosen", "rejected"))
     if isinstance(chosen, list) or isinstance(rejected, list):
         return [f for part in (chosen, rejected) if isinstance(part, list) for f in part]
@@ -79,15 +81,17 @@ def _parted(row: Row, row_id: str, names: Names, chosen: Turns, rejected: Turns)
 
 
 def _parted_text(row: Row, row_id: str, names: Names, chosen: str, rejected: str) -> Checked:
-    column = names.columns["rejected"]
+    """Two texts without a prompt: written-out conversations are cut where the assistant's last answer begins.
+
+    Of other texts nobody can say where the prompt ends: answers may well begin with the same words.
+    """
     if chosen.strip() == rejected.strip():
-        return [_identical(column)]
+        return [_identical(names.columns["rejected"])]
     begin = commonprefix([chosen, rejected])  # noqa: RUF071 - by characters is what is meant
     speaks = begin.rfind(_SPEAKS)
-    # Without that word, the prompt ends with the last whole word that both have.
-    end = speaks + len(_SPEAKS) if speaks >= 0 else len(begin.rsplit(None, 1)[0]) if len(begin.split()) > 1 else 0
-    if not begin[:end].strip():
-        return [Finding("empty_prompt", "there is no 'prompt', and both answers do not begin alike", column)]
+    if speaks < 0:
+        return [missing(row, names.columns["prompt"])]
+    end = speaks + len(_SPEAKS)
     if not chosen[end:].strip() or not rejected[end:].strip():
         empty = "chosen" if not chosen[end:].strip() else "rejected"
         return [Finding("empty_completion", "nothing comes after the shared beginning", names.columns[empty])]
@@ -120,4 +124,4 @@ def _identical(column: str) -> Finding:
 
 EXPLICIT = Format(DataFormat.PREFERENCE, ("prompt", "chosen", "rejected"), _explicit, ("tools",))
 OPENAI = Format(DataFormat.PREFERENCE, ("input", "preferred_output", "non_preferred_output"), _openai, (), "OpenAI's")
-IMPLICIT = Format(DataFormat.PREFERENCE, ("chosen", "rejected"), _implicit, ("tools",), "whole conversations")
+IMPLICIT = Format(DataFormat.PREFERENCE, ("chosen", "rejected"), _implicit, ("prompt", "tools"), "whole conversations")

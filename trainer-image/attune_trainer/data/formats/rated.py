@@ -37,17 +37,25 @@ def _desirable(row: Row, column: str, desirable_from: float | None) -> bool | Fi
     value = _read(row[column]) if isinstance(row, Cells) else row[column]
     if isinstance(value, bool):
         return value
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_finite(value):
         text = f"{column!r} must be true, false or a number, and is {shown(value)}"
         return Finding("rating_not_a_number", text, column)
     if desirable_from is not None:
-        return value >= desirable_from
+        return bool(value >= desirable_from)
     if value in {0, 1}:
         return bool(value)
     text = (
         f"{column!r} is {shown(value)}, which is neither true or false nor 1 or 0; say from which score on an answer "
     )
     return Finding("rating_not_a_number", text + "is wanted: spec.dataset.rating.desirableFrom", column)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value is a number that a float can hold: whole numbers of JSON have any length."""
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _read(cell: Any) -> Any:

@@ -19,9 +19,9 @@ def _document(row: Row, row_id: str, names: Names) -> Checked:
     if len(text) <= PART:
         return (Document(row_id, text),)
     pieces = parts(enumerate(text.splitlines(keepends=True)))
-    return tuple(
-        Document(f"{row_id}.{i}" if i else row_id, piece, continues=bool(i)) for i, (_, piece) in enumerate(pieces)
-    )
+    texts = [piece for _, piece in pieces]
+    ids = [row_id, *(f"{row_id}.{i}" for i in range(1, len(texts)))]
+    return tuple(map(Document, ids, texts, ["", *ids]))
 
 
 def _labeled(row: Row, row_id: str, names: Names) -> Checked:

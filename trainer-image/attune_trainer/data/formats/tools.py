@@ -12,11 +12,12 @@ def tool_findings(value: Any, where: str) -> list[Finding]:
     tools = _loaded(value)
     if not isinstance(tools, list):
         return [Finding("data_type", f"{where!r} must be a list of tools, and is {type_name(value)}", where)]
-    return [
+    found = [
         Finding("data_type", f"a tool must be an object, and is {type_name(tool)}", f"{where}[{i}]")
         for i, tool in enumerate(tools)
         if not isinstance(tool, dict)
     ]
+    return found or _unwritable(tools, where)
 
 
 def tools_text(value: Any) -> str:
@@ -51,7 +52,20 @@ def _call_findings(call: Any, where: str) -> list[Finding]:
     if not isinstance(_loaded(function.get("arguments", {})), dict):
         text = "arguments must be an object, or JSON of one"
         return [Finding("data_type", text, f"{inner}.arguments")]
-    return []
+    return _unwritable(_normal(call), where)
+
+
+def _unwritable(value: Any, where: str) -> list[Finding]:
+    """Values that JSON cannot hold: dates and bytes of .parquet, NaN and half characters of JSON within a text."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        why = "text in it holds half a character (a lone \\ud800 to \\udfff escape)"
+    except (TypeError, ValueError, RecursionError) as error:
+        why = str(error)
+    else:
+        return []
+    return [Finding("data_type", f"{where!r} must be what JSON can hold: {why}", where)]
 
 
 def _normal(call: Row) -> Row:

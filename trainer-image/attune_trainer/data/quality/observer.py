@@ -19,7 +19,7 @@ from attune_trainer.data.quality import labels as labels_
 from attune_trainer.data.quality import near, overlap, texts, warnings, words
 from attune_trainer.data.quality.keys import Keys, Twin
 from attune_trainer.data.quality.scan import EXAMPLES, Scan, Tally
-from attune_trainer.data.quality.sensitive import Search
+from attune_trainer.data.quality.sensitive import Search, masked_counts
 from attune_trainer.data.quality.special import SpecialTokens
 
 Locate = Callable[[int], tuple[str, int]]
@@ -223,7 +223,9 @@ class _Found:
         """Counts beyond those of the warnings."""
         return {
             "leakage": {name: len(found) for name, found in self.leaks.items()},
-            "labels": {"train": self.labels, "test": self.test_labels} if self.labels or self.test_labels else {},
+            "labels": {"train": masked_counts(self.labels), "test": masked_counts(self.test_labels)}
+            if self.labels or self.test_labels
+            else {},
             "labelRatio": round(labels_.ratio(self.labels), 2),
             "sensitive": {name: n for code in _SCANNED[:2] for name, n in self.scanned[code].kinds.items()},
             "specialTokens": dict(self.scanned[DataWarning.SPECIAL_TOKENS].kinds.most_common(EXAMPLES)),

@@ -6,7 +6,7 @@ reliably by their shape, and are not looked for.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -151,6 +151,15 @@ def mask(text: str) -> str:
             pieces += [text[at : hit.start], f"[{hit.kind.name}]"]
         at = max(at, hit.end)
     return "".join([*pieces, text[at:]])
+
+
+def masked_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts by name, with `mask` over the names; those that are then the same are added up."""
+    made: dict[str, int] = {}
+    for name, count in counts.items():
+        shown = mask(name)
+        made[shown] = made.get(shown, 0) + count
+    return made
 
 
 def _assigned(text: str, names: tuple[str, ...]) -> Iterator[re.Match[str]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from attune_contract.enums import DataWarning
 from attune_contract.outcome import WarningCount
+from attune_trainer.data.quality.sensitive import mask
 
 FEW_ROWS = 50
 
@@ -60,7 +61,7 @@ def leakage(count: int, first: Sequence[tuple[str, int]] = ()) -> WarningCount |
 
 def label_imbalance(counts: Mapping[str, int], ratio: float) -> WarningCount | None:
     """Labels with far fewer rows than another; `counts` is most frequent first."""
-    named = [_short(label) for label in counts] or [""]
+    named = [_short(mask(label)) for label in counts] or [""]
     most, least = named[0], named[-1]
     text = (
         f"Label {most} has {ratio:.0f} times as many rows as {least}. Add rows of the rare labels, and look at "
