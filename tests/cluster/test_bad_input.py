@@ -90,10 +90,10 @@ def test_an_unknown_runtime_is_named_and_the_run_goes_on_when_it_is_there(team: 
 
 
 def test_a_field_that_is_not_acted_on_is_refused_by_its_path(team: Team) -> None:
-    team.submit(budget={"maxCost": "25.00"}, training={"packing": True})
+    team.submit(queue={"name": "team-a"}, training={"checkpoint": {"interval": "10m"}})
     job = team.wait("job", "Stalled", reason="NotSupported", timeout=30)
-    assert "spec.budget" in job["status"]["message"]
-    assert "spec.training.packing" in job["status"]["message"]
+    assert "spec.queue" in job["status"]["message"]
+    assert "spec.training.checkpoint" in job["status"]["message"]
     assert not team.jobs()
 
 
