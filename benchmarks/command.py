@@ -2,19 +2,16 @@
 
 import argparse
 import asyncio
-import json
 import os
 import secrets
 import sys
-import time
 from dataclasses import asdict
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from benchmarks import burst, idle, observed, report
 from benchmarks.apiserver import APIServer, BenchError, connect
 from benchmarks.manifests import NAME
+from benchmarks.samples import keep, say
 from benchmarks.scene import named, set_up
 
 from attune_devcluster import description, files
@@ -79,17 +76,18 @@ async def _bench(layout: Layout, options: argparse.Namespace) -> None:
         operator = await _operator(api, options)
         version = (await api.get("/version"))["gitVersion"]
         machine = f"{os.cpu_count()} cores with a load of {load:.1f} before"
-        _say(f"{operator.name}; Kubernetes {version}; {machine}")
+        say(f"{operator.name}; Kubernetes {version}; {machine}")
         if others := await _others(api):
-            _say(f"note: {others} other FineTuneJobs are under way on this cluster; that makes every figure worse")
+            say(f"note: {others} other FineTuneJobs are under way on this cluster; that makes every figure worse")
         made = named(secrets.token_hex(3))
-        async with set_up(api, made, _say):
-            samples = await idle.measure(api, operator, made.idle, options.idle, _say)
-            crowd = await burst.measure(api, operator, made.burst, options.burst, _say)
+        async with set_up(api, made, say):
+            samples = await idle.measure(api, operator, made.idle, options.idle, say)
+            crowd = await burst.measure(api, operator, made.burst, options.burst, say)
     figures = [*idle.figures(samples), *burst.figures(crowd)]
     print(f"\n{report.table(figures)}\n", flush=True)
-    path = _write(
+    path = keep(
         layout.cache / "bench",
+        "operator",
         report.dump(
             figures,
             operator=operator.name,
@@ -100,7 +98,7 @@ async def _bench(layout: Layout, options: argparse.Namespace) -> None:
             burst=asdict(crowd),
         ),
     )
-    _say(f"all samples: {path}")
+    say(f"all samples: {path}")
 
 
 async def _operator(api: APIServer, options: argparse.Namespace) -> observed.Operator:
@@ -118,19 +116,3 @@ async def _others(api: APIServer) -> int:
         not run["metadata"]["namespace"].startswith(NAME) and "completionTime" not in run.get("status", {})
         for run in runs
     )
-
-
-def _write(folder: Path, facts: JSON) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(UTC)
-    path = folder / f"operator-{now:%Y%m%dT%H%M%SZ}.json"
-    path.write_text(json.dumps({"at": now.isoformat(timespec="seconds"), **facts}, indent=1, ensure_ascii=False))
-    return path
-
-
-STARTED = time.monotonic()
-
-
-def _say(text: str) -> None:
-    """One line of progress, with the seconds since the start; on standard error, so that the table can be piped."""
-    print(f"[{time.monotonic() - STARTED:4.0f} s] {text}", file=sys.stderr, flush=True)

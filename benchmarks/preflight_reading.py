@@ -10,12 +10,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.preflight_rows import FORMATS, tokenizer_of, write_rows
 from benchmarks.report import Figure, dump, table
+from benchmarks.samples import keep, say
 
 JSON = dict[str, Any]
 EXPLAINED = """\
@@ -77,14 +77,15 @@ def _bench(options: argparse.Namespace, folder: Path) -> None:
         place.mkdir()
         rows = write_rows(place / "train.jsonl", name, options.rows, FULL_BYTES if options.full else None)
         size = (place / "train.jsonl").stat().st_size
-        _say(f"{name}: {rows} rows, {size / _MIB:.0f} MiB")
+        say(f"{name}: {rows} rows, {size / _MIB:.0f} MiB")
         tokenizer_of(place / "train.jsonl", name, place / "model")
         rounds = [{part: _part(part, place) for part in ("bare", "preflight")} for _ in range(options.rounds)]
         samples[name] = {"rows": rows, "bytes": size, "rounds": rounds}
         figures += _figures(name, rows, size, rounds)
     print(f"\n{table(figures)}\n", flush=True)
     machine = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.1f} afterwards"
-    _say(f"all samples: {_write(dump(figures, machine=machine, samples=samples))}")
+    path = keep(_folder(), "preflight", dump(figures, machine=machine, samples=samples))
+    say(f"all samples: {path}")
 
 
 def _figures(name: str, rows: int, size: int, rounds: list[dict[str, JSON]]) -> list[Figure]:
@@ -119,7 +120,7 @@ def _part(part: str, folder: Path) -> JSON:
     command = [sys.executable, str(Path(__file__).with_name("preflight.py")), "--part", part, "--folder", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: JSON = json.loads(done.stdout.splitlines()[-1])
-    _say(f"  {part}: {found['seconds']:.1f} s")
+    say(f"  {part}: {found['seconds']:.1f} s")
     return found
 
 
@@ -213,18 +214,5 @@ def _hide_torch() -> None:
     importlib.util.find_spec = without_torch
 
 
-def _write(facts: JSON) -> Path:
-    cache = Path(os.environ.get("ATTUNE_CACHE") or Path.home() / ".cache" / "attune") / "bench"
-    cache.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(UTC)
-    path = cache / f"preflight-{now:%Y%m%dT%H%M%SZ}.json"
-    path.write_text(json.dumps({"at": now.isoformat(timespec="seconds"), **facts}, indent=1, ensure_ascii=False))
-    return path
-
-
-STARTED = time.monotonic()
-
-
-def _say(text: str) -> None:
-    """One line of progress, with the seconds since the start; on standard error, so that the table can be piped."""
-    print(f"[{time.monotonic() - STARTED:4.0f} s] {text}", file=sys.stderr, flush=True)
+def _folder() -> Path:
+    return Path(os.environ.get("ATTUNE_CACHE") or Path.home() / ".cache" / "attune") / "bench"

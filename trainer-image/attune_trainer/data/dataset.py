@@ -136,7 +136,7 @@ def check(
             measure=Measure(encoder) if encoder else None,
             problems=problems,
             writer=writer,
-            observer=observer.new(work, tokenizer, request.sequence_length),
+            observer=observer.new(tokenizer),
             labels=labels,
             scratch=scratch,
             has_template=bool(tokenizer and tokenizer.chat_template),

@@ -54,10 +54,6 @@ class Example(Protocol):
         """Digest of what the model is given."""
         ...
 
-    def digest(self) -> str:
-        """Digest of the whole row, its row id apart."""
-        ...
-
     def prompt_text(self) -> str:
         """What the model is given, as plain text; of a Document, its text."""
         ...
@@ -131,10 +127,6 @@ class Supervised:
         """Digest of all before the last answer."""
         return digests.of_json([[t.role, t.content, t.extra] for t in self.turns[: self.answer_index]])
 
-    def digest(self) -> str:
-        """Digest of the whole example."""
-        return digests.of_json([self.turns, self.tools])
-
     def prompt_text(self) -> str:
         """All before the last answer."""
         return _joined(self.turns[: self.answer_index])
@@ -148,16 +140,10 @@ class Supervised:
         return None
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two answers to one prompt, of which the first is wanted."""
+class _Prompted:
+    """What rows have in common whose prompt is apart from its answers."""
 
-    row_id: str
     prompt: tuple[Turn, ...]
-    chosen: tuple[Turn, ...]
-    """The turns that follow the prompt: one of role `completion`, or one or more of a conversation."""
-    rejected: tuple[Turn, ...]
-    tools: str = ""
 
     @property
     def is_chat(self) -> bool:
@@ -168,6 +154,26 @@ class Pair:
         """The prompt."""
         return _key(self.prompt)
 
+    def prompt_digest(self) -> str:
+        """Digest of the prompt."""
+        return digests.of_json([[t.role, t.content, t.extra] for t in self.prompt])
+
+    def prompt_text(self) -> str:
+        """The prompt."""
+        return _joined(self.prompt)
+
+
+@dataclass(frozen=True)
+class Pair(_Prompted):
+    """Two answers to one prompt, of which the first is wanted."""
+
+    row_id: str
+    prompt: tuple[Turn, ...]
+    chosen: tuple[Turn, ...]
+    """The turns that follow the prompt: one of role `completion`, or one or more of a conversation."""
+    rejected: tuple[Turn, ...]
+    tools: str = ""
+
     def content(self) -> Hashable:
         """All but the row id."""
         return (self.prompt, self.chosen, self.rejected, self.tools)
@@ -175,18 +181,6 @@ class Pair:
     def size(self) -> int:
         """Characters."""
         return sum(len(turn.content) for part in (self.prompt, self.chosen, self.rejected) for turn in part)
-
-    def prompt_digest(self) -> str:
-        """Digest of the prompt."""
-        return digests.of_json([[t.role, t.content, t.extra] for t in self.prompt])
-
-    def digest(self) -> str:
-        """Digest of prompt and both answers."""
-        return digests.of_json([self.prompt, self.chosen, self.rejected, self.tools])
-
-    def prompt_text(self) -> str:
-        """The prompt."""
-        return _joined(self.prompt)
 
     def answer_text(self) -> str:
         """The wanted answer."""
@@ -198,7 +192,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Rated:
+class Rated(_Prompted):
     """One answer to a prompt, wanted or not."""
 
     row_id: str
@@ -207,15 +201,6 @@ class Rated:
     desirable: bool
     tools: str = ""
 
-    @property
-    def is_chat(self) -> bool:
-        """Whether the model's chat template applies."""
-        return self.prompt[0].role != PROMPT
-
-    def prompt_key(self) -> bytes:
-        """The prompt."""
-        return _key(self.prompt)
-
     def content(self) -> Hashable:
         """All but the row id."""
         return (self.prompt, self.completion, self.desirable, self.tools)
@@ -223,18 +208,6 @@ class Rated:
     def size(self) -> int:
         """Characters."""
         return sum(len(turn.content) for part in (self.prompt, self.completion) for turn in part)
-
-    def prompt_digest(self) -> str:
-        """Digest of the prompt."""
-        return digests.of_json([[t.role, t.content, t.extra] for t in self.prompt])
-
-    def digest(self) -> str:
-        """Digest of prompt, answer and rating."""
-        return digests.of_json([self.prompt, self.completion, self.desirable, self.tools])
-
-    def prompt_text(self) -> str:
-        """The prompt."""
-        return _joined(self.prompt)
 
     def answer_text(self) -> str:
         """The answer."""
@@ -276,10 +249,6 @@ class Document:
         """Digest of the text."""
         return digests.of_json(self.text)
 
-    def digest(self) -> str:
-        """Digest of the text."""
-        return digests.of_json(self.text)
-
     def prompt_text(self) -> str:
         """The text."""
         return self.text
@@ -316,10 +285,6 @@ class Labeled:
     def prompt_digest(self) -> str:
         """Digest of the text."""
         return digests.of_json(self.text)
-
-    def digest(self) -> str:
-        """Digest of text and label."""
-        return digests.of_json([self.text, self.label])
 
     def prompt_text(self) -> str:
         """The text."""

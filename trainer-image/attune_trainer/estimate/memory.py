@@ -11,14 +11,13 @@ from attune_contract.enums import ClassificationStyle, Method, TuningType
 from attune_contract.spec import Workload
 from attune_trainer.estimate.model import Trainable, Weights, trainable
 from attune_trainer.estimate.work import PAIRED, Work
+from attune_trainer.methods import batches
 
 _MIB = 2**20
 LIBRARIES_ON_CPU = 970 * _MIB
 """Python, torch, transformers and peft once they are imported: resident, measured."""
 LIBRARIES_ON_GPU = 1024 * _MIB
 """CUDA's context, its libraries' workspaces and what the caching allocator leaves over."""
-LARGE = 1_000_000_000
-"""Parameters from which a GPU computes activations again instead of keeping them; `methods/loop.py` has the same."""
 ADAM_BYTES = 8
 """Two moments in float32 for each trained parameter."""
 _FLOAT, _HALF = 4, 2
@@ -81,7 +80,7 @@ def memory(model: Weights, manifest: Workload, work: Work) -> Memory:
 
 def recomputes(model: Weights, manifest: Workload) -> bool:
     """Whether activations are computed again in the backward pass."""
-    return manifest.resources.gpus_per_node > 0 and model.count >= LARGE
+    return manifest.resources.gpus_per_node > 0 and model.count >= batches.LARGE
 
 
 def has_copy(manifest: Workload) -> bool:

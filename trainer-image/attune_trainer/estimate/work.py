@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 from attune_contract.enums import Method
 from attune_contract.spec import Workload
+from attune_trainer.data.encoding.text import SHORTEST_WINDOW
 from attune_trainer.methods import batches
 
 PAIRED = frozenset({Method.DPO, Method.ORPO})
 """Methods whose examples have two sides, both of which go through the model."""
-_SHORTEST_WINDOW = 2
-_COMPARED = 2
-"""Examples that KTO needs in a micro-batch."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def work(manifest: Workload, lengths: Mapping[int, int], sequence_length: int, p
 def plan_of(manifest: Workload, longest: int) -> batches.BatchPlan:
     """How the training will divide its batch; the same rule as in `methods/loop.py`."""
     at_once = batches.TOKENS_ON_GPU if manifest.resources.gpus_per_node else batches.TOKENS_ON_CPU
-    least = _COMPARED if manifest.method is Method.KTO else 1
+    least = batches.COMPARED if manifest.method is Method.KTO else 1
     return batches.plan(manifest.training.batch_size, processes(manifest), longest, at_once, least=least)
 
 
@@ -119,7 +117,7 @@ def _packed(rows: Mapping[int, int], packed: int, sequence_length: int) -> dict[
 
 def _windows(tokens: int, length: int, stride: int | None) -> dict[int, int]:
     """Windows of a text: as `TextEncoder.windows` cuts them."""
-    if tokens < _SHORTEST_WINDOW:
+    if tokens < SHORTEST_WINDOW:
         return {}
     if tokens <= length:
         return {tokens: 1}
@@ -127,7 +125,7 @@ def _windows(tokens: int, length: int, stride: int | None) -> dict[int, int]:
     more = math.ceil((tokens - length) / step)
     last = tokens - more * step
     found = {length: more}
-    if last >= _SHORTEST_WINDOW:
+    if last >= SHORTEST_WINDOW:
         found[last] = found.get(last, 0) + 1
     return found
 

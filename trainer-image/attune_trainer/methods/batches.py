@@ -9,6 +9,10 @@ from attune_trainer.errors import InvalidConfigurationError
 TOKENS_ON_GPU = 16_384
 TOKENS_ON_CPU = 4_096
 """Tokens of a micro-batch, padding included: enough to keep the device busy, little enough to fit mostly anywhere."""
+COMPARED = 2
+"""Rows of a micro-batch of KTO at least: with one, the KL term would be the reward itself."""
+LARGE = 1_000_000_000
+"""Parameters from which activations are computed again on an accelerator instead of kept."""
 
 
 @dataclass(frozen=True)

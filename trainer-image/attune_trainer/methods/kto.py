@@ -15,11 +15,9 @@ from attune_trainer.data.encoding.rated import EncodedRated, RatedEncoder
 from attune_trainer.errors import InvalidDataError
 from attune_trainer.methods import collate, loop, preference
 from attune_trainer.methods.base import Job, Loaded, Trained
+from attune_trainer.methods.batches import COMPARED
 from attune_trainer.methods.causal import CausalMethod
 from attune_trainer.methods.loading import padding_id
-
-FEWEST = 2
-"""Rows of a micro-batch: with one, the KL term would be the reward itself."""
 
 
 class KTO(CausalMethod):
@@ -35,9 +33,9 @@ class KTO(CausalMethod):
         """
         encoder = RatedEncoder(loaded.tokenizer, job.sequence_length)
         rows = RatedRows(encoder.encode_whole(row) for row in canonical.read(job.train, canonical.RATED))
-        if len(rows) < FEWEST:
+        if len(rows) < COMPARED:
             raise InvalidDataError(
-                f"spec.dataset.train: method KTO compares answers, and needs at least {FEWEST} rows."
+                f"spec.dataset.train: method KTO compares answers, and needs at least {COMPARED} rows."
             )
         rows.shuffle(job.work.training.seed)
         return rows
@@ -49,7 +47,7 @@ class KTO(CausalMethod):
         from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
         preference.check(job)
-        batch = loop.plan(job, min(job.sequence_length, max(row.longest for row in rows)), least=FEWEST)
+        batch = loop.plan(job, min(job.sequence_length, max(row.longest for row in rows)), least=COMPARED)
         wanted, unwanted = weights(rows.desirable.count(1), rows.desirable.count(0))
 
         class OurIds(loop.Counting, KTOTrainer):  # type: ignore[misc]  # TRL ships no types

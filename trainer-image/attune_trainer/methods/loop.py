@@ -22,8 +22,6 @@ SCHEDULERS = {Scheduler.COSINE: "cosine", Scheduler.LINEAR: "linear", Scheduler.
 MAX_LOGGED = 1000
 """Points of a loss curve; beyond that each point is a mean over several steps."""
 MAX_GRADIENT_NORM = 1.0
-LARGE = 1_000_000_000
-"""Parameters from which activations are computed again instead of kept."""
 
 
 class Counting:
@@ -175,7 +173,7 @@ def arguments(job: Job, loaded: Loaded, batch: batches.BatchPlan, rows: int) -> 
     """Settings of the Trainer, the same for every method; TRL's configurations take them too."""
     training = job.work.training
     steps = batches.total_steps(training, rows)
-    large = job.device.is_gpu and sum(map(size, loaded.model.parameters())) >= LARGE
+    large = job.device.is_gpu and sum(map(size, loaded.model.parameters())) >= batches.LARGE
     return {
         "output_dir": str(job.folder / "trainer"),
         "per_device_train_batch_size": batch.micro,

@@ -10,7 +10,7 @@ from attune_trainer.data.examples import Document
 from attune_trainer.data.problems import Finding
 
 _BATCH = 512
-_SHORTEST = 2
+SHORTEST_WINDOW = 2
 """Tokens that a window needs: from the first one nothing is predicted yet."""
 
 
@@ -41,7 +41,7 @@ class TextEncoder:
             while len(held) > self.sequence_length:
                 yield held[: self.sequence_length]
                 del held[:step]
-        if len(held) >= _SHORTEST:
+        if len(held) >= SHORTEST_WINDOW:
             yield held
 
     def encode(self, row: Document) -> list[int]:

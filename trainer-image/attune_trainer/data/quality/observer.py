@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from attune_contract.enums import DataWarning
 from attune_contract.outcome import WarningCount
-from attune_contract.spec import Workload
 from attune_trainer.data.examples import Example
 from attune_trainer.data.quality import labels as labels_
 from attune_trainer.data.quality import near, overlap, texts, warnings, words
@@ -247,13 +246,11 @@ class _Found:
 _SCANNED = (DataWarning.PERSONAL_DATA, DataWarning.SECRETS, DataWarning.SPECIAL_TOKENS)
 
 
-def new(work: Workload, tokenizer: Any | None, sequence_length: int) -> Observer:  # noqa: ARG001 - see below
-    """An observer of one dataset.
+def new(tokenizer: Any | None) -> Observer:
+    """An observer of one dataset. All of a row is looked at, also what training would cut off: the file is the user's.
 
     Args:
-        work: the manifest's blocks; what contradicts what follows from the rows' kind, so only its presence matters.
         tokenizer: the model's; None where there is none, and then no control tokens are looked for.
-        sequence_length: where rows are cut; all of a row is looked at nevertheless, for its file is the user's.
     """
     return Observer(SpecialTokens.of(tokenizer))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attune_contract.enums import MetricName
-from attune_trainer.data.encoding.text import TextEncoder
+from attune_trainer.data.encoding.text import SHORTEST_WINDOW, TextEncoder
 from attune_trainer.data.examples import Document
 from attune_trainer.errors import InvalidDataError
 from attune_trainer.evaluation import measures
@@ -20,8 +20,6 @@ _MEASURES = {
         "Lower is better."
     )
 }
-_SHORTEST = 2
-"""Tokens that a window needs: nothing comes before the first one that it could be foreseen from."""
 
 
 class DocumentKind:
@@ -77,7 +75,7 @@ class DocumentKind:
     def _windows(self, row: int) -> list[Asked]:
         """Each window as its first token, and those foreseen from it on."""
         length, ids = self._encoder.sequence_length, self._ids[row]
-        starts = range(0, len(ids) - _SHORTEST + 1, length)
+        starts = range(0, len(ids) - SHORTEST_WINDOW + 1, length)
         return [([ids[start]], ids[start + 1 : start + length].tolist()) for start in starts]
 
 
