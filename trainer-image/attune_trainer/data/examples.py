@@ -38,12 +38,17 @@ class Example(Protocol):
         """`<file URI>#<line>`: the same from preflight to predictions, and it leads back to the source."""
         ...
 
+    @property
+    def slices(self) -> str:
+        """JSON object of the columns in spec.evaluation.slices, values as text; empty: none are asked for."""
+        ...
+
     def prompt_key(self) -> bytes:
         """What the model is given, unmistakably: rows that share it stay on one side of a split."""
         ...
 
     def content(self) -> Hashable:
-        """All of the row, its row id apart: rows of equal content are duplicates."""
+        """All of the row, its row id and slices apart: rows of equal content are duplicates."""
         ...
 
     def size(self) -> int:
@@ -88,6 +93,8 @@ class Supervised:
     turns: tuple[Turn, ...]
     tools: str = ""
     """JSON list of the tools that the conversation may use; empty: none."""
+    slices: str = ""
+    """JSON object of the columns in spec.evaluation.slices, values as text; empty: none are asked for."""
 
     @property
     def is_chat(self) -> bool:
@@ -158,6 +165,7 @@ class Pair:
     """The turns that follow the prompt: one of role `completion`, or one or more of a conversation."""
     rejected: tuple[Turn, ...]
     tools: str = ""
+    slices: str = ""
 
     @property
     def is_chat(self) -> bool:
@@ -206,6 +214,7 @@ class Rated:
     completion: tuple[Turn, ...]
     desirable: bool
     tools: str = ""
+    slices: str = ""
 
     @property
     def is_chat(self) -> bool:
@@ -254,6 +263,7 @@ class Document:
     follows: str = ""
     """Row id of the part of the same document that comes directly before it; empty: it begins one. Where that part is
     the row before it, no end-of-text comes between the two; it may also be held out, or not usable."""
+    slices: str = ""
 
     @property
     def continues(self) -> bool:
@@ -300,6 +310,7 @@ class Labeled:
     row_id: str
     text: str
     label: str
+    slices: str = ""
 
     def prompt_key(self) -> bytes:
         """The text."""
