@@ -110,7 +110,7 @@ def test_an_evaluation_that_is_killed_comes_to_the_same_verdict(team: Team) -> N
         evaluation=accuracy(minImprovement=0.05, over="base"),
     )
     team.until(
-        "job", lambda j: any(p["status"]["phase"] == "Running" for p in team.pods("evaluate")), 300, "evaluating"
+        "job", lambda _: any(p["status"]["phase"] == "Running" for p in team.pods("evaluate")), 300, "evaluating"
     )
     (pod,) = team.pods("evaluate")
     team.cluster.kubectl("delete", "pod", pod["metadata"]["name"], "-n", team.namespace, "--grace-period=0", "--force")
