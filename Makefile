@@ -32,6 +32,7 @@ demo: venv ## a cluster, the operator, and a real FineTuneJob from its data to i
 	@$(BIN)/python examples/demo.py
 
 test: lint test-ready ## everything that CI runs
+	@tests/browser/ensure.sh
 	@$(BIN)/python -m pytest -p no:cacheprovider
 
 unit: venv ## tests of pure code, in seconds

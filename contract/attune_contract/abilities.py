@@ -14,17 +14,32 @@ class Metrics(NamedTuple):
     """All that this version computes for the method."""
 
 
+_TEXT = frozenset(
+    {
+        MetricName.EXACT_MATCH,
+        MetricName.TOKEN_F1,
+        MetricName.ROUGE_L,
+        MetricName.BLEU,
+        MetricName.CHRF,
+        MetricName.JSON_VALID,
+        MetricName.REGEX_MATCH,
+        MetricName.HUMAN_PREFERENCE,
+    }
+)
+"""Metrics of a generated answer."""
 _PAIRS = Metrics((MetricName.PREFERENCE_MARGIN,), frozenset({MetricName.PREFERENCE_MARGIN}))
 _METRICS = {
     Method.SFT: Metrics(
         (MetricName.EXACT_MATCH, MetricName.PERPLEXITY),
-        frozenset({MetricName.ACCURACY, MetricName.EXACT_MATCH, MetricName.PERPLEXITY}),
+        _TEXT | {MetricName.ACCURACY, MetricName.MACRO_F1, MetricName.PERPLEXITY},
     ),
     Method.CONTINUED_PRETRAINING: Metrics((MetricName.PERPLEXITY,), frozenset({MetricName.PERPLEXITY})),
     Method.DPO: _PAIRS,
     Method.ORPO: _PAIRS,
     Method.KTO: _PAIRS,
-    Method.CLASSIFICATION: Metrics((MetricName.ACCURACY,), frozenset({MetricName.ACCURACY, MetricName.LABEL_LOG_LOSS})),
+    Method.CLASSIFICATION: Metrics(
+        (MetricName.ACCURACY,), frozenset({MetricName.ACCURACY, MetricName.MACRO_F1, MetricName.LABEL_LOG_LOSS})
+    ),
 }
 _FORMATS = {
     Method.SFT: (DataFormat.CHAT, DataFormat.PROMPT_COMPLETION),
@@ -36,6 +51,8 @@ _FORMATS = {
 }
 PACKS = frozenset({Method.SFT})
 """Methods for which `training.packing` means something; ContinuedPretraining fills its windows by itself."""
+CAN_BE_PROMPTED = frozenset(set(Method) - {Method.CONTINUED_PRETRAINING})
+"""Methods whose rows have a prompt that a system prompt and examples can go before."""
 HAS_BETA = frozenset({Method.DPO, Method.ORPO, Method.KTO})
 """Methods whose loss has a `training.beta`."""
 

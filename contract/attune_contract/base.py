@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-_INITIALISMS = {"uri": "URI", "uris": "URIs", "id": "ID", "gpu": "GPU", "cpu": "CPU"}
+_INITIALISMS = {"uri": "URI", "uris": "URIs", "id": "ID", "gpu": "GPU", "cpu": "CPU", "kl": "KL"}
 
 
 def wire_name(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 from attune_contract import VERSION
 from attune_contract.base import Reported
 from attune_contract.enums import DataWarning, MetricName, OutcomeState, Stage
+from attune_contract.gate import Checks
 from attune_contract.packed import packed, unpacked
 
 MAX_BYTES = 4096
@@ -201,6 +202,10 @@ class MetricResult(Reported):
     p_value: float | None = None
     rows: int
     """Held-out rows that it was taken on."""
+    slice: str | None = None
+    """The rows that it is about, as `column=value`; None for all."""
+    smallest_detectable: float | None = None
+    """The smallest difference that rows like these show in four of five cases; None: none."""
 
 
 class Outcome(Reported):
@@ -219,6 +224,9 @@ class Outcome(Reported):
     estimate: Estimate | None = None
     training: TrainingFigures | None = None
     evaluation: tuple[MetricResult, ...] = ()
+    """One entry per metric and baseline, over all rows first, then per slice."""
+    checks: Checks | None = None
+    """What the evaluation found on each requirement of the gate, and on forgetting."""
     artifacts: tuple[Artifact, ...] = ()
     """What this stage left below the run."""
     report_uri: str | None = None
@@ -232,8 +240,9 @@ class Outcome(Reported):
 
         Where that is not enough, all but its head is packed (`packed`): twenty errors fit that are much alike, as
         errors mostly are. What is too much even so is left out, the least needed first: errors beyond the first few,
-        what warnings say, what the estimate assumes, labels, the last errors; then the message is cut. Nothing is lost
-        by that: counts stay, and the stage's report has all of it.
+        what warnings say, what the estimate assumes, labels, the last errors, figures of slices, checks that decide
+        nothing; then the message is cut, and the last figures go. Nothing is lost by that: counts stay, and the
+        stage's report has all of it.
 
         Raises:
             ValueError: it does not fit even so (more artifacts or results than a stage has).
@@ -286,6 +295,25 @@ def _fewer_labels(outcome: Outcome) -> Outcome | None:
     return _with_validation(outcome, labels=dict(list(outcome.validation.labels.items())[:-1]))
 
 
+def _fewer_slices(outcome: Outcome) -> Outcome | None:
+    """The last figure of a slice goes; those over all rows stay."""
+    last = next((r for r in reversed(outcome.evaluation) if r.slice is not None), None)
+    if last is None:
+        return None
+    return outcome.model_copy(update={"evaluation": tuple(r for r in outcome.evaluation if r is not last)})
+
+
+def _fewer_checks(outcome: Outcome) -> Outcome | None:
+    """A check whose absence changes no verdict goes; it is counted still."""
+    shorter = outcome.checks.shorter() if outcome.checks else None
+    return None if shorter is None else outcome.model_copy(update={"checks": shorter})
+
+
+def _fewer_results(outcome: Outcome) -> Outcome | None:
+    """The last figure goes; the first, which is the run's score, stays."""
+    return outcome.model_copy(update={"evaluation": outcome.evaluation[:-1]}) if len(outcome.evaluation) > 1 else None
+
+
 def _shorter_message(outcome: Outcome) -> Outcome | None:
     if len(outcome.message) <= MIN_MESSAGE:  # characters may have four bytes each
         return None
@@ -303,7 +331,10 @@ _REDUCTIONS: tuple[Callable[[Outcome], Outcome | None], ...] = (
     _fewer_assumptions,
     _fewer_labels,
     lambda outcome: _fewer_errors(outcome, 0),
+    _fewer_slices,
+    _fewer_checks,
     _shorter_message,
+    _fewer_results,
 )
 """How an Outcome that is too long gets shorter, one piece at a time; None where there is no more of it to leave out."""
 

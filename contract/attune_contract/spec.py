@@ -25,6 +25,8 @@ from attune_contract.quantities import Duration, Money, Quantity
 URIText = Annotated[str, Field(min_length=1, max_length=1024)]
 SecretName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
+DEFAULT_VALIDATION_FRACTION = 0.1
+"""Share of train that is kept apart where training.keepBest asks for it and nothing else is said."""
 
 
 class Model(Frozen):
@@ -61,6 +63,15 @@ class Split(Frozen):
     """Share of the rows of `train` that is held out for evaluation. Rows with the same prompt stay on one side."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 17
     """The same seed and data give the same split."""
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the rows of `train` (what is left of it) that training looks at its own progress with; neither learnt
+    from nor evaluated on. Left out: 0, or 0.1 where training.keepBest is true."""
+
+    def resolved_validation_fraction(self, keep_best: bool) -> float:
+        """The share as given, or what keeping the best checkpoint needs."""
+        if self.validation_fraction is not None:
+            return self.validation_fraction
+        return DEFAULT_VALIDATION_FRACTION if keep_best else 0.0
 
 
 class Rating(Frozen):
@@ -103,6 +114,13 @@ class Checkpoint(Frozen):
     """How many complete checkpoints are kept."""
 
 
+class EarlyStopping(Frozen):
+    """When training ends before its last step."""
+
+    patience: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Measurements of the validation loss in a row without a better one, after which training ends."""
+
+
 class Training(Frozen):
     """How long and how fast to learn."""
 
@@ -133,6 +151,10 @@ class Training(Frozen):
     """Seed of initialisation, order and dropout."""
     checkpoint: Checkpoint | None = None
     """Checkpoints while training goes on. The one at the end is always written."""
+    keep_best: bool = False
+    """Go on with the weights of the lowest validation loss, rather than those of the last step."""
+    early_stopping: EarlyStopping | None = None
+    """End training once the validation loss no longer falls; needs keepBest. Left out: every step is done."""
 
     def peak_learning_rate(self, tuning: TuningType) -> float:
         """The learning rate as given, or the usual default for the kind of tuning."""
@@ -174,6 +196,9 @@ class Metric(Frozen):
     """JSON Schema that answers must match (JSONValid)."""
     pattern: Annotated[str, Field(max_length=1024)] | None = None
     """Regular expression that answers must match (RegexMatch)."""
+    ratings: URIText | None = None
+    """File of what people say of the answers, by row id (HumanPreference): .jsonl or .csv with pairwise votes or
+    ratings from 1 to 5."""
 
 
 class Baseline(Frozen):
@@ -196,6 +221,8 @@ class Forgetting(Frozen):
     """General text."""
     max_perplexity_increase: Annotated[float, Field(ge=0, le=100)] = 0.10
     """Largest relative rise of perplexity on it: 0.10 is 10 %."""
+    max_token_kl: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Largest mean KL divergence of the tuned model from the base per token of it, in nats. Left out: not required."""
 
 
 class Requirement(Frozen):
@@ -233,6 +260,11 @@ class Evaluation(Frozen):
     """What the tuned model is compared with. The base is always among them."""
     forgetting: Forgetting | None = None
     """A check on general text that the tuned model has not lost what the base could do."""
+    slices: Annotated[tuple[ColumnName, ...], Field(max_length=8)] = ()
+    """Columns of the rows' files, such as `[language]`: each metric is reported for each of their values too, and
+    maxRegression must hold there as well."""
+    allow_leakage: bool = False
+    """Evaluate even where held-out rows are in train too; the report then says so at its top."""
     gate: Gate | None = None
     """What must hold for the tuned model to be published. Left out: nothing is required."""
 

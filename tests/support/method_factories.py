@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,8 @@ def train(given: "Job", folder: Path | None = None) -> "tuple[Trained, Loaded]":
     method = METHODS[given.work.method]
     loaded = method.load(given)
     rows = method.prepare(given, loaded)
-    trained = method.train(given, method.build(given, loaded, rows))
+    watched = method.prepare(replace(given, train=given.validation), loaded) if given.validation else ()
+    trained = method.train(given, method.build(given, loaded, rows, watched))
     if folder:
         method.save(given, loaded, folder)
     return trained, loaded

@@ -31,6 +31,7 @@ def check(
     *,
     test: bool = False,
     closed: bool = False,
+    allow_leakage: bool = True,
     method: str = "SFT",
     work: dict[str, Any] | None = None,
     **spec: Any,
@@ -42,6 +43,7 @@ def check(
         encoder: its tokenizer and length are taken.
         test: whether there are test files.
         closed: whether Accuracy is among the metrics.
+        allow_leakage: whether rows may be on both sides, as they are in tests that are about something else.
         method: of the run.
         work: other blocks of the manifest.
         spec: fields of the block `dataset`.
@@ -59,6 +61,7 @@ def check(
         "output": {"uri": "file:///out"},
         **(work or {}),
     }
+    blocks["evaluation"] = {"allowLeakage": allow_leakage, **blocks["evaluation"]}
     request = dataset.Request(Workload.model_validate(blocks), files, encoder.sequence_length if encoder else 64)
     scratch = folder.parent / "scratch"
     scratch.mkdir(exist_ok=True)

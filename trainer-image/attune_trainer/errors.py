@@ -10,6 +10,8 @@ StageError                      what ended the stage, for people and for the ope
 ├── StoreUnreachableError       20, Failed: time-outs and 5xx, after a minute of retries
 ├── InvalidDataError            10: rows cannot be used
 ├── DigestMismatchError         10: an input is not what an earlier stage left
+├── NotReproducedError          10: the published model is not the one that was evaluated
+├── GateNotMetError             11: the evaluation's verdict is not Passed, so nothing is published
 ├── InvalidConfigurationError   11: the FineTuneJob or its runtime asks for something impossible
 │   └── EstimateRefusedError        what preflight worked out does not go; carries figures and report
 │       ├── DoesNotFitError         training needs more memory than there is
@@ -103,6 +105,20 @@ class DigestMismatchError(StageError):
 
     exit_code = ExitCode.BAD_INPUT
     reason = "DigestMismatch"
+
+
+class NotReproducedError(StageError):
+    """The published model, loaded again, does not say what the evaluation recorded."""
+
+    exit_code = ExitCode.BAD_INPUT
+    reason = "NotReproduced"
+
+
+class GateNotMetError(StageError):
+    """The evaluation's verdict is not Passed. The operator does not ask then; this holds where a person does."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+    reason = "GateNotMet"
 
 
 class InvalidConfigurationError(StageError):

@@ -62,7 +62,7 @@ class Examination:
             return self.unusable
         refusal = self.judgement.refusal
         against = f" {getattr(refusal, 'message', refusal)}" if refusal else ""
-        return in_words(self.validation) + against
+        return in_words(self.validation, self.checked.sides.validation_rows) + against
 
 
 def examine(subject: Subject, problems: ProblemLog) -> Examination:
@@ -110,11 +110,17 @@ def unusable(subject: Subject, validation: Validation, problems: ProblemLog) -> 
     )
 
 
-def in_words(found: Validation) -> str:
-    """The figures of good data in a sentence."""
+def in_words(found: Validation, watched: int) -> str:
+    """The figures of good data in a sentence.
+
+    Args:
+        found: the figures.
+        watched: rows of train that are kept apart to watch training with.
+    """
     dropped = f", {found.invalid_rows} dropped" if found.invalid_rows else ""
     tokens = f" ({found.tokens.total} tokens)" if found.tokens.total else ""
-    return f"{found.rows} rows read{dropped}: {found.train_rows} to train{tokens}, {found.test_rows} held out."
+    apart = f", {watched} to watch training with" if watched else ""
+    return f"{found.rows} rows read{dropped}: {found.train_rows} to train{tokens}{apart}, {found.test_rows} held out."
 
 
 def _tokenizer(base: models.BaseModel, problems: ProblemLog) -> Any | None:
@@ -152,6 +158,7 @@ def _details(subject: Subject, checked: dataset.Checked, sequence_length: int) -
     return {
         "sequenceLength": sequence_length,
         "distinctAnswers": checked.sides.answers,
+        "validationRows": checked.sides.validation_rows,
         "ignoredObjects": list(subject.found.ignored),
         **report.figures(checked, sequence_length),
         "model": model,

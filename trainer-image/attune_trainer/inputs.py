@@ -15,10 +15,15 @@ def demand(given: tuple[Artifact, ...], path: str) -> Artifact:
     Raises:
         InvalidConfigurationError: no earlier stage left one.
     """
-    found = next((artifact for artifact in given if artifact.path == path), None)
+    found = find(given, path)
     if found is None:
         raise InvalidConfigurationError(f"inputs: {path} is missing; it is left by an earlier stage.")
     return found
+
+
+def find(given: tuple[Artifact, ...], path: str) -> Artifact | None:
+    """The artifact at a path; None where no earlier stage left one."""
+    return next((artifact for artifact in given if artifact.path == path), None)
 
 
 def base_model(context: Context, given: tuple[Artifact, ...]) -> models.BaseModel:

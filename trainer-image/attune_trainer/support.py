@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 
 from attune_contract import uris
-from attune_contract.abilities import HAS_BETA, PACKS, formats_of, metrics_of
-from attune_contract.enums import DataFormat, Method, OutputFormat, TuningType
+from attune_contract.abilities import CAN_BE_PROMPTED, HAS_BETA, PACKS, formats_of, metrics_of
+from attune_contract.enums import ClassificationStyle, DataFormat, Method, MetricName, OutputFormat, TuningType
 from attune_contract.runconfig import RunConfig
 from attune_contract.spec import Workload
 from attune_trainer.errors import InvalidConfigurationError
+
+BASE, TUNED = "base", "tuned"
 
 
 def demand(config: RunConfig) -> None:
@@ -24,15 +26,7 @@ def demand(config: RunConfig) -> None:
 
 def _later(work: Workload) -> Iterator[str]:
     """Fields that a later version acts on."""
-    evaluation = work.evaluation
-    asked = {
-        "spec.training.checkpoint": work.training.checkpoint is not None,
-        "spec.evaluation.forgetting": evaluation.forgetting is not None,
-        "spec.evaluation.gate.require": evaluation.gate is not None and bool(evaluation.gate.require),
-        "spec.evaluation.baselines other than base": any(
-            (b.name, b.source, b.system_prompt, b.few_shot) != ("base", None, None, None) for b in evaluation.baselines
-        ),
-    }
+    asked = {"spec.training.checkpoint": work.training.checkpoint is not None}
     yield from (
         f"{name} is not supported in this version; leave it out." for name, is_asked in asked.items() if is_asked
     )
@@ -47,6 +41,74 @@ def _metrics(work: Workload) -> Iterator[str]:
                 f"spec.evaluation.metrics[{i}]: {metric.name.value} is not measured for {work.method.value} in this "
                 f"version; use {', '.join(sorted(known))}."
             )
+
+
+def _settings(work: Workload) -> Iterator[str]:
+    """Metrics without what they need, or with what is another's; a metric that is there twice."""
+    asked = work.evaluation.metrics or ()
+    for i, metric in enumerate(asked):
+        where = f"spec.evaluation.metrics[{i}]"
+        if metric.schema_ is not None and metric.name is not MetricName.JSON_VALID:
+            yield f"{where}.schema belongs to JSONValid; leave it out."
+        for name, field, value in (
+            (MetricName.REGEX_MATCH, "pattern", metric.pattern),
+            (MetricName.HUMAN_PREFERENCE, "ratings", metric.ratings),
+        ):
+            if (metric.name is name) is not (value is not None):
+                yield f"{where}.{field} belongs to {name.value}, which needs it."
+    names = [metric.name for metric in asked]
+    yield from (f"spec.evaluation.metrics: {n.value} may be there once only." for n in set(names) if names.count(n) > 1)
+
+
+def _baselines(work: Workload) -> Iterator[str]:
+    """Baselines that are not what they are called, or that the method cannot have."""
+    asked = work.evaluation.baselines
+    for i, baseline in enumerate(asked):
+        where = f"spec.evaluation.baselines[{i}]"
+        prompted = baseline.system_prompt is not None or bool(baseline.few_shot)
+        if (baseline.name == BASE) is (prompted or baseline.source is not None):
+            yield (
+                f"{where}: {baseline.name} must be base, which is the model as it is, or have another name and a "
+                "source, a systemPrompt or a fewShot above 0."
+            )
+        if baseline.name == TUNED:
+            yield f"{where}.name must not be tuned: that is the model that it is compared with."
+        if prompted and work.method not in CAN_BE_PROMPTED:
+            yield f"{where}: {work.method.value} has no prompts that a systemPrompt or examples could go before."
+        if baseline.name != BASE and _has_head(work):
+            yield f"{where}: with classification.style Head only base can be compared; leave {baseline.name} out."
+    names = [baseline.name for baseline in asked]
+    yield from (f"spec.evaluation.baselines: {n} may be there once only." for n in set(names) if names.count(n) > 1)
+
+
+def _gate(work: Workload) -> Iterator[str]:
+    """Requirements on what is not evaluated, or without a bar; forgetting of what reads no text."""
+    evaluation = work.evaluation
+    measured = {metric.name for metric in evaluation.resolved_metrics(work.method)}
+    compared = {BASE, *(baseline.name for baseline in evaluation.baselines)}
+    for i, r in enumerate(evaluation.gate.require if evaluation.gate else ()):
+        where = f"spec.evaluation.gate.require[{i}]"
+        if r.metric not in measured:
+            yield f"{where}.metric: {r.metric.value} is not among spec.evaluation.metrics; add it there."
+        if r.over not in compared:
+            yield f"{where}.over: {r.over} is not among spec.evaluation.baselines; add it there."
+        if r.minimum is None and r.min_improvement is None and r.max_regression is None:
+            yield f"{where} sets no bar: give minimum, minImprovement or maxRegression."
+    if evaluation.forgetting is not None and _has_head(work):
+        yield "spec.evaluation.forgetting: a model with classification.style Head reads no general text; leave it out."
+
+
+def _has_head(work: Workload) -> bool:
+    head = work.resolved_classification().style is ClassificationStyle.HEAD
+    return work.method is Method.CLASSIFICATION and head
+
+
+def _best(work: Workload) -> Iterator[str]:
+    """Early stopping or the best weights, with nothing to judge by."""
+    if work.training.early_stopping is not None and not work.training.keep_best:
+        yield "spec.training.earlyStopping needs keepBest: true."
+    if work.training.keep_best and not work.dataset.split.resolved_validation_fraction(keep_best=True):
+        yield "spec.dataset.split.validationFraction must be above 0 where training.keepBest is true."
 
 
 def _data(work: Workload) -> Iterator[str]:
@@ -110,6 +172,10 @@ def _classification(work: Workload) -> Iterator[str]:
 _CHECKS: tuple[Callable[[Workload], Iterator[str]], ...] = (
     _later,
     _metrics,
+    _settings,
+    _baselines,
+    _gate,
+    _best,
     _data,
     _training,
     _tuning,
@@ -123,6 +189,13 @@ def _outside(config: RunConfig) -> list[str]:
     named = {"spec.model.source": work.model.source, "spec.output.uri": work.output.uri}
     named |= {f"spec.dataset.train[{i}]": uri for i, uri in enumerate(work.dataset.train)}
     named |= {f"spec.dataset.test[{i}]": uri for i, uri in enumerate(work.dataset.test)}
+    asked = work.evaluation
+    general = asked.forgetting.dataset if asked.forgetting else ()
+    named |= {f"spec.evaluation.forgetting.dataset[{i}]": uri for i, uri in enumerate(general)}
+    named |= {f"spec.evaluation.baselines[{i}].source": b.source for i, b in enumerate(asked.baselines) if b.source}
+    named |= {
+        f"spec.evaluation.metrics[{i}].ratings": m.ratings for i, m in enumerate(asked.metrics or ()) if m.ratings
+    }
     allowed = config.runtime.allowed_uris
     return [
         f"{field}: {uri} is not below what TuningRuntime {config.runtime.name} allows ({', '.join(allowed)})."

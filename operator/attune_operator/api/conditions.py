@@ -69,6 +69,8 @@ class Reason(StrEnum):
     """The evaluation meets every requirement of the gate."""
     GATE_NOT_MET = "GateNotMet"
     """A requirement of the gate is not met; the message gives the figures."""
+    GATE_INCONCLUSIVE = "GateInconclusive"
+    """The held-out rows are too few to tell whether a requirement is met; the message says how many would be enough."""
 
     INVALID_SPEC = "InvalidSpec"
     """The stored object breaks a rule that the API server did not check, as when its CRDs are older than the operator;
@@ -123,6 +125,9 @@ class Reason(StrEnum):
     """Even at best training would cost or take more than spec.budget; the message says what would fit. Final."""
     DIGEST_MISMATCH = "DigestMismatch"
     """A file below the run is not what an earlier stage left there: something else wrote to the run's prefix. Final."""
+    NOT_REPRODUCED = "NotReproduced"
+    """The published model, loaded again, does not say what the evaluation recorded of the tuned one; the message names
+    rows. There is no manifest, and the checkpoint stays. Final."""
     OUT_OF_MEMORY = "OutOfMemory"
     """Model, batch or sequence do not fit. Final: a smaller batch or sequence, LoRA, or more memory would help."""
     DIVERGED = "Diverged"

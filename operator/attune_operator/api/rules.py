@@ -140,9 +140,55 @@ def _metrics_measured(spec: JSON) -> bool:
     return all(r["metric"] in named for r in evaluation.get("gate", {}).get("require", ()))
 
 
-def _baselines_known(evaluation: JSON) -> bool:
-    names = {"base", "champion"} | {b["name"] for b in evaluation["baselines"]}
+def _baselines_known(spec: JSON) -> bool:
+    evaluation = spec["evaluation"]
+    names = {"base"} | {b["name"] for b in evaluation["baselines"]}
+    names |= {"champion"} if "register" in spec["output"] else set()
     return all(r["over"] in names for r in evaluation.get("gate", {}).get("require", ()))
+
+
+def _source(path: str) -> Rule:
+    return Rule(
+        path,
+        f"self.matches({_quoted(uris.S3_PATTERN)}) || self.matches({_quoted(uris.HF_PATTERN)}) || "
+        f"(self.matches({_quoted(uris.PVC_PATTERN)}) && !self.matches({_quoted(_UP)}))",
+        "must be s3://bucket/prefix, hf://org/name@revision or pvc://claim/path (without ..)",
+        holds=lambda text: (
+            any(_matches(p)(text) for p in (uris.S3_PATTERN, uris.HF_PATTERN))
+            or (_matches(uris.PVC_PATTERN)(text) and not _matches(_UP)(text))
+        ),
+    )
+
+
+def _is_another(baseline: JSON) -> bool:
+    extra = any(field in baseline for field in ("source", "systemPrompt")) or baseline.get("fewShot", 0) > 0
+    return extra is (baseline["name"] != "base")
+
+
+def _prompts(spec: JSON) -> bool:
+    return any("systemPrompt" in b or b.get("fewShot", 0) > 0 for b in spec["evaluation"]["baselines"])
+
+
+def _unique(field: str, what: str) -> Rule:
+    """Names in a list of the evaluation."""
+    return Rule(
+        "spec.evaluation",
+        f"!has(self.{field}) || self.{field}.all(x, self.{field}.exists_one(y, y.name == x.name))",
+        f"{what} may be there once only",
+        f".{field}",
+        lambda evaluation: len({x["name"] for x in evaluation.get(field, ())}) == len(evaluation.get(field, ())),
+    )
+
+
+def _setting(metric: str, field: str) -> Rule:
+    """What one metric needs, and no other one takes."""
+    return Rule(
+        "spec.evaluation.metrics[]",
+        f"(self.name == '{metric}') == has(self.{field})",
+        f"{field} belongs to {metric}, which needs it",
+        f".{field}",
+        lambda asked: (asked["name"] == metric) is (field in asked),
+    )
 
 
 IMMUTABLE = (
@@ -177,19 +223,12 @@ FINETUNEJOB: tuple[Rule, ...] = (
         "may grow or be removed after creation, but not shrink or be added",
         ".maxDuration",
     ),
-    Rule(
-        "spec.model.source",
-        f"self.matches({_quoted(uris.S3_PATTERN)}) || self.matches({_quoted(uris.HF_PATTERN)}) || "
-        f"(self.matches({_quoted(uris.PVC_PATTERN)}) && !self.matches({_quoted(_UP)}))",
-        "must be s3://bucket/prefix, hf://org/name@revision or pvc://claim/path (without ..)",
-        holds=lambda text: (
-            any(_matches(p)(text) for p in (uris.S3_PATTERN, uris.HF_PATTERN))
-            or (_matches(uris.PVC_PATTERN)(text) and not _matches(_UP)(text))
-        ),
-    ),
+    _source("spec.model.source"),
+    _source("spec.evaluation.baselines[].source"),
     _s3("spec.dataset.train[]"),
     _s3("spec.dataset.test[]"),
     _s3("spec.evaluation.forgetting.dataset[]"),
+    _s3("spec.evaluation.metrics[].ratings"),
     _s3("spec.output.uri"),
     Rule(
         "spec.dataset.columns",
@@ -267,12 +306,83 @@ FINETUNEJOB: tuple[Rule, ...] = (
         _metrics_measured,
     ),
     Rule(
-        "spec.evaluation",
-        "!has(self.gate) || self.gate.require.all(r, r.over in ['base', 'champion'] || "
-        "self.baselines.exists(b, b.name == r.over))",
-        "every gate.require[].over must be base, champion or the name of one of baselines",
-        ".gate",
+        "spec",
+        "!has(self.evaluation.gate) || self.evaluation.gate.require.all(r, r.over == 'base' || "
+        "(r.over == 'champion' && has(self.output.register)) || "
+        "self.evaluation.baselines.exists(b, b.name == r.over))",
+        "every gate.require[].over must be base or the name of one of baselines (champion only with output.register)",
+        ".evaluation.gate",
         _baselines_known,
+    ),
+    Rule(
+        "spec.evaluation.gate.require[]",
+        "has(self.minimum) || has(self.minImprovement) || has(self.maxRegression)",
+        "sets no bar: give minimum, minImprovement or maxRegression",
+        holds=lambda r: any(bar in r for bar in ("minimum", "minImprovement", "maxRegression")),
+    ),
+    _unique("metrics", "every metric"),
+    _unique("baselines", "every name"),
+    Rule(
+        "spec.evaluation.baselines[]",
+        "(has(self.source) || has(self.systemPrompt) || (has(self.fewShot) && self.fewShot > 0)) == "
+        "(self.name != 'base')",
+        "must be base, which is the model as it is, or have another name and a source, a systemPrompt or a fewShot "
+        "above 0",
+        holds=_is_another,
+    ),
+    Rule(
+        "spec.evaluation.baselines[]",
+        "self.name != 'tuned'",
+        "must not be tuned: that is the model that it is compared with",
+        ".name",
+        lambda baseline: baseline["name"] != "tuned",
+    ),
+    Rule(
+        "spec.evaluation.metrics[]",
+        "self.name == 'JSONValid' || !has(self.schema)",
+        "belongs to JSONValid; leave it out",
+        ".schema",
+        lambda asked: asked["name"] == "JSONValid" or "schema" not in asked,
+    ),
+    _setting("RegexMatch", "pattern"),
+    _setting("HumanPreference", "ratings"),
+    Rule(
+        "spec",
+        "self.method != 'ContinuedPretraining' || self.evaluation.baselines.all(b, !has(b.systemPrompt) && "
+        "(!has(b.fewShot) || b.fewShot == 0))",
+        "method ContinuedPretraining has no prompts that a systemPrompt or examples could go before; leave them out",
+        ".evaluation.baselines",
+        lambda spec: spec["method"] != "ContinuedPretraining" or not _prompts(spec),
+    ),
+    Rule(
+        "spec",
+        "!has(self.classification) || self.classification.style != 'Head' || (!has(self.evaluation.forgetting) && "
+        "self.evaluation.baselines.all(b, b.name == 'base'))",
+        "classification.style Head says labels and nothing else: it can neither be prompted nor forget general text, "
+        "and another model would lack the head; leave forgetting and baselines other than base out",
+        ".evaluation",
+        lambda spec: (
+            spec.get("classification", {}).get("style") != "Head"
+            or (
+                "forgetting" not in spec["evaluation"]
+                and {b["name"] for b in spec["evaluation"]["baselines"]} <= {"base"}
+            )
+        ),
+    ),
+    Rule(
+        "spec.training",
+        "!has(self.earlyStopping) || self.keepBest",
+        "needs keepBest: true",
+        ".earlyStopping",
+        lambda training: "earlyStopping" not in training or training["keepBest"],
+    ),
+    Rule(
+        "spec",
+        "!self.training.keepBest || !has(self.dataset.split.validationFraction) || "
+        "self.dataset.split.validationFraction > 0.0",
+        "must be above 0 where training.keepBest is true: it is what the best is judged by",
+        ".dataset.split.validationFraction",
+        lambda spec: not spec["training"]["keepBest"] or spec["dataset"]["split"].get("validationFraction", 1) > 0,
     ),
 )
 """Rules of a FineTuneJob."""

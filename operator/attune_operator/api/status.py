@@ -10,6 +10,7 @@ from pydantic import Field
 
 from attune_contract.base import Reported
 from attune_contract.enums import Stage, Verdict
+from attune_contract.gate import Checks
 from attune_contract.outcome import Artifact, Estimate, MetricResult, Validation
 from attune_operator.api.enums import AttemptState, Phase
 from attune_operator.api.meta import Condition
@@ -73,7 +74,9 @@ class Evaluation(Reported):
     verdict: Verdict
     """What the gate says."""
     results: tuple[MetricResult, ...] = ()
-    """One entry per metric and baseline, in the order of spec.evaluation.metrics."""
+    """One entry per metric and baseline, in the order of spec.evaluation.metrics; then per slice."""
+    checks: Checks | None = None
+    """What was found on each requirement of the gate, and on forgetting; the verdict rests on nothing else."""
     report_uri: str | None = None
     """The whole report in the object store."""
 

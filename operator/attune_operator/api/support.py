@@ -22,14 +22,17 @@ def _problem(path: str, what: str, instead: str) -> FieldProblem:
 
 
 def _dataset(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
-    for name, given in (("train", spec.dataset.train), ("test", spec.dataset.test)):
+    forgetting = spec.evaluation.forgetting
+    named = {"dataset.train": spec.dataset.train, "dataset.test": spec.dataset.test}
+    named |= {"evaluation.forgetting.dataset": forgetting.dataset if forgetting else ()}
+    for name, given in named.items():
         for index, uri in enumerate(given):
             if not _readable(uri):
                 instead = (
                     "use files that end in .jsonl, .json, .csv, .tsv, .parquet or .txt (also .gz and .zst of these), a "
                     "prefix that ends in /, or a glob such as s3://b/p/*.jsonl"
                 )
-                yield _problem(f"dataset.{name}[{index}]", uri, instead)
+                yield _problem(f"{name}[{index}]", uri, instead)
 
 
 def _readable(uri: str) -> bool:
@@ -52,19 +55,10 @@ def _evaluation(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
         if metric.name not in known:
             use = f"use {', '.join(sorted(known))}"
             yield _problem(f"evaluation.metrics[{index}].name", f"{metric.name} for {spec.method}", use)
-        for field, value in (("schema", metric.schema_), ("pattern", metric.pattern)):
-            if value is not None and metric.name in known:
-                yield _problem(f"evaluation.metrics[{index}].{field}", field, "leave it out")
     for index, baseline in enumerate(evaluation.baselines):
-        extra = baseline.source is not None or baseline.system_prompt is not None or baseline.few_shot is not None
-        if baseline.name != "base" or extra:
-            instead = "leave baselines out; the base as it is is always compared"
-            yield _problem(f"evaluation.baselines[{index}]", f"baseline {baseline.name}", instead)
-    if evaluation.forgetting is not None:
-        yield _problem("evaluation.forgetting", "checks on general text", "leave it out")
-    if evaluation.gate is not None and evaluation.gate.require:
-        instead = "leave it out; the figures are in status.evaluation and in the report"
-        yield _problem("evaluation.gate.require", "requirements", instead)
+        if (baseline.source or "").startswith("pvc://"):
+            instead = "use s3:// or hf://"
+            yield _problem(f"evaluation.baselines[{index}].source", "another model from a volume", instead)
 
 
 def _output(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:

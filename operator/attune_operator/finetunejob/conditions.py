@@ -44,7 +44,7 @@ def conditions(seen: Snapshot, plan: Plan, evaluation: Evaluation | None, now: s
         ConditionType.TRAINED: _stage(plan, Stage.TRAIN),
         ConditionType.EVALUATED: _stage(plan, Stage.EVALUATE),
         ConditionType.GATE_PASSED: _gate(seen, evaluation),
-        ConditionType.PUBLISHED: _stage(plan, Stage.PUBLISH),
+        ConditionType.PUBLISHED: _published(seen, plan, evaluation),
         **_terminal(plan),
         ConditionType.RECONCILING: _reconciling(plan),
         ConditionType.STALLED: _stalled(plan),
@@ -94,8 +94,20 @@ def _approved(seen: Snapshot) -> Fact:
 def _gate(seen: Snapshot, evaluation: Evaluation | None) -> Fact:
     if evaluation is None or not evaluation.results:
         return UNKNOWN_YET
-    verdict, reason, message = judge(seen.run.spec.evaluation.gate, tuple(evaluation.results))
+    asked = seen.run.spec.evaluation
+    verdict, reason, message = judge(
+        asked.gate, tuple(evaluation.results), evaluation.checks, forgetting=asked.forgetting is not None
+    )
     return Fact("True" if verdict is Verdict.PASSED else "False", reason, message)
+
+
+def _published(seen: Snapshot, plan: Plan, evaluation: Evaluation | None) -> Fact:
+    """As the stage went; where the gate did not pass there is none."""
+    begun = any(a.stage is Stage.PUBLISH for a in plan.attempts)
+    gate = _gate(seen, evaluation)
+    if begun or gate.status != "False":
+        return _stage(plan, Stage.PUBLISH)
+    return Fact("False", gate.reason, "Not published: the gate did not pass. The run's files stay.")
 
 
 def _terminal(plan: Plan) -> dict[ConditionType, Fact]:

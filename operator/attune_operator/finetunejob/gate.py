@@ -1,21 +1,40 @@
 """From figures to a verdict. Pure.
 
-A FineTuneJob without requirements asks for nothing, so nothing can fail; requirements are refused by this version
-(`api/support.py`) rather than waved through.
+A FineTuneJob that requires nothing cannot fail. What is required is judged by the contract's rule, over the checks that
+the evaluation reported; what it did not report is not waved through.
 """
 
 from attune_contract.enums import Verdict
+from attune_contract.gate import Checks, decide
+from attune_contract.gate_words import tell
 from attune_contract.outcome import MetricResult
 from attune_contract.spec import Gate
 from attune_operator.api.conditions import Reason
 
+_REASONS = {
+    Verdict.PASSED: Reason.GATE_MET,
+    Verdict.FAILED: Reason.GATE_NOT_MET,
+    Verdict.INCONCLUSIVE: Reason.GATE_INCONCLUSIVE,
+}
 
-def judge(gate: Gate | None, results: tuple[MetricResult, ...]) -> tuple[Verdict, Reason, str]:
-    """The verdict on an evaluation, its reason, and the sentence for the condition GatePassed."""
-    told = "; ".join(sentence(r) for r in results)
-    if gate is None or not gate.require:
+
+def judge(
+    gate: Gate | None, results: tuple[MetricResult, ...], checks: Checks | None = None, *, forgetting: bool = False
+) -> tuple[Verdict, Reason, str]:
+    """The verdict on an evaluation, its reason, and the sentence for the condition GatePassed.
+
+    Args:
+        gate: what the manifest requires.
+        results: the metrics, for the sentence where nothing is required.
+        checks: what the evaluation found on each requirement.
+        forgetting: whether the manifest has a check on forgetting (spec.evaluation.forgetting).
+    """
+    gate, checks = gate or Gate(), checks or Checks()
+    if not gate.require and not forgetting:
+        told = "; ".join(sentence(r) for r in results)
         return Verdict.PASSED, Reason.NO_GATE, f"spec.evaluation.gate requires nothing. {told}"
-    return Verdict.INCONCLUSIVE, Reason.NOT_SUPPORTED, f"This version does not judge requirements. {told}"
+    found = decide(gate, checks, forgetting=forgetting)
+    return found.verdict, _REASONS[found.verdict], f"{tell(found)}."
 
 
 def sentence(result: MetricResult) -> str:

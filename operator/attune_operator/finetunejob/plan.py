@@ -6,13 +6,13 @@ Read `plan` as a list of questions in order; the first that has an answer ends i
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from attune_contract.enums import Stage
+from attune_contract.enums import Stage, Verdict
 from attune_contract.outcome import Outcome
 from attune_contract.uris import is_allowed
 from attune_operator import naming
 from attune_operator.api.conditions import ConditionType, Reason
 from attune_operator.api.enums import Approval, AttemptState
-from attune_operator.api.finetunejob import Attempt, FineTuneJob
+from attune_operator.api.finetunejob import Attempt, FineTuneJob, FineTuneJobSpec
 from attune_operator.api.support import unsupported
 from attune_operator.finetunejob.attempts import (
     Settled,
@@ -24,6 +24,7 @@ from attune_operator.finetunejob.attempts import (
     wait_before_next,
 )
 from attune_operator.finetunejob.estimate import known
+from attune_operator.finetunejob.gate import judge
 from attune_operator.finetunejob.snapshot import Snapshot, stamp
 from attune_operator.finetunejob.waiting import Hold, why_waiting
 
@@ -149,8 +150,8 @@ def _next(seen: Snapshot, settled: Settled) -> Plan:
         asked = seen.job is None or seen.job.deleting
         return replace(done, stop=None if asked else settled.last, hold=_suspended(), again=PENDING_SECONDS)
     stage = _stage(settled.attempts)
-    if stage is None:
-        return replace(done, end=End(True, Reason.SUCCEEDED, _success(seen, settled)))
+    if stage is None or (stage is Stage.PUBLISH and not _may_publish(seen, settled)):
+        return replace(done, end=End(True, Reason.SUCCEEDED, _success(seen, settled, published=stage is None)))
     last = settled.last
     if last is not None and last.state is not AttemptState.SUCCEEDED and (end := _over(seen, settled, last)):
         return replace(done, end=end)
@@ -183,6 +184,16 @@ def _stage(attempts: tuple[Attempt, ...]) -> Stage | None:
     """The first stage that has not succeeded."""
     succeeded = {a.stage for a in attempts if a.state is AttemptState.SUCCEEDED}
     return next((s for s in STAGES if s not in succeeded), None)
+
+
+def _may_publish(seen: Snapshot, settled: Settled) -> bool:
+    """A model whose gate did not pass keeps its run's files, and is not published."""
+    asked, outcome, before = seen.run.spec.evaluation, settled.outcome, seen.run.status.evaluation
+    found = outcome if outcome is not None and outcome.evaluation else None
+    results = found.evaluation if found else before.results if before else ()
+    checks = found.checks if found else before.checks if before else None
+    verdict, _, _ = judge(asked.gate, tuple(results), checks, forgetting=asked.forgetting is not None)
+    return verdict is Verdict.PASSED
 
 
 def _over(seen: Snapshot, settled: Settled, last: Attempt) -> End | None:
@@ -235,11 +246,22 @@ def _outside_allowed(seen: Snapshot) -> Hold | None:
     used = {"spec.model.source": spec.model.source, "spec.output.uri": spec.output.uri}
     used |= {f"spec.dataset.train[{i}]": uri for i, uri in enumerate(spec.dataset.train)}
     used |= {f"spec.dataset.test[{i}]": uri for i, uri in enumerate(spec.dataset.test)}
+    used |= _of_evaluation(spec)
     outside = [f"{path}: {uri}" for path, uri in used.items() if not is_allowed(uri, tuple(allowed))]
     if not outside:
         return None
     message = f"TuningRuntime {spec.runtime!r} allows only {', '.join(allowed)}. Not below these: {'; '.join(outside)}"
     return Hold(Reason.URI_NOT_ALLOWED, message)
+
+
+def _of_evaluation(spec: FineTuneJobSpec) -> dict[str, str]:
+    """What the evaluation reads beside model and data, by field."""
+    asked = spec.evaluation
+    named = {f"spec.evaluation.baselines[{i}].source": b.source for i, b in enumerate(asked.baselines)}
+    named |= {f"spec.evaluation.metrics[{i}].ratings": m.ratings for i, m in enumerate(asked.metrics or ())}
+    general = asked.forgetting.dataset if asked.forgetting else ()
+    named |= {f"spec.evaluation.forgetting.dataset[{i}]": uri for i, uri in enumerate(general)}
+    return {path: uri for path, uri in named.items() if uri is not None}
 
 
 def _new_attempt(seen: Snapshot, attempts: tuple[Attempt, ...], stage: Stage) -> Attempt:
@@ -254,7 +276,9 @@ def _new_attempt(seen: Snapshot, attempts: tuple[Attempt, ...], stage: Stage) ->
     )
 
 
-def _success(seen: Snapshot, settled: Settled) -> str:
+def _success(seen: Snapshot, settled: Settled, *, published: bool) -> str:
+    if not published:
+        return "The gate did not pass, so the model is not published; condition GatePassed says why. Its files stay."
     outcome = settled.outcome
     uri = (outcome.model_uri if outcome else None) or (
         seen.run.status.output.model_uri if seen.run.status.output else ""

@@ -149,8 +149,14 @@ def _progress(seen: Snapshot, plan: Plan) -> ProgressStatus | None:
 def _evaluation(seen: Snapshot, outcome: Outcome | None) -> Evaluation | None:
     if outcome is None or not outcome.evaluation:
         return seen.run.status.evaluation
-    verdict, _, _ = judge(seen.run.spec.evaluation.gate, outcome.evaluation)
-    return Evaluation(verdict=Verdict(verdict), results=outcome.evaluation, report_uri=outcome.report_uri)
+    asked = seen.run.spec.evaluation
+    verdict, _, _ = judge(asked.gate, outcome.evaluation, outcome.checks, forgetting=asked.forgetting is not None)
+    return Evaluation(
+        verdict=Verdict(verdict),
+        results=outcome.evaluation,
+        checks=outcome.checks,
+        report_uri=outcome.report_uri,
+    )
 
 
 def _artifacts(old: tuple[Artifact, ...], outcome: Outcome | None) -> tuple[Artifact, ...]:

@@ -45,6 +45,24 @@ def test_a_run_whose_stages_are_all_done_has_succeeded() -> None:
     assert decision.end.succeeded
 
 
+@pytest.mark.parametrize(
+    ("p_pass", "starts"), [pytest.param(0.001, Stage.PUBLISH, id="passed"), pytest.param(0.5, None, id="inconclusive")]
+)
+def test_the_gate_decides_on_publishing_though_the_operator_was_started_anew(
+    p_pass: float, starts: Stage | None
+) -> None:
+    check = {"requirement": 0, "metric": "Accuracy", "kind": "Minimum", "bar": 0.5, "value": 0.9, "estimate": 0.9}
+    checks = {"confidence": 0.95, "listed": [{**check, "rows": 96, "pPass": p_pass, "pFail": 1.0}]}
+    result = {"metric": "Accuracy", "tuned": 0.9, "baseline": "base", "value": 0.4, "delta": 0.5, "rows": 96}
+    known = {"evaluation": {"verdict": "Passed", "results": [result], "checks": checks}}
+    gate = {"metrics": [{"name": "Accuracy"}], "gate": {"require": [{"metric": "Accuracy", "minimum": 0.5}]}}
+    before = done(Stage.PREFLIGHT, Stage.TRAIN, Stage.EVALUATE)
+    decision = plan(seen(run=run(known, before, evaluation=gate)))
+
+    assert (decision.start.stage if decision.start else None) is starts
+    assert (decision.end is not None and decision.end.succeeded) is (starts is None)
+
+
 def test_a_stage_that_ended_just_now_hands_over_in_the_same_step_and_its_outcome_is_kept() -> None:
     open_run = run(attempts=(attempt(Stage.PREFLIGHT, S.RUNNING),))
     decision = plan(seen(run=open_run, job=job(JobState.COMPLETE), pods=(pod(termination_message=outcome()),)))

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from attune_contract.enums import MetricName, OutcomeState, Stage
+from attune_contract.gate import Check, Checks
 from attune_contract.outcome import Artifact, MetricResult, TrainingFigures, Validation
 from attune_contract.progress import Progress
 from attune_operator.api.conditions import ConditionType
@@ -142,6 +143,43 @@ def test_an_evaluation_gives_verdict_score_and_the_sentence_of_the_gate() -> Non
     assert result.summary.score == "0.42→0.91"
     gate = next(c for c in result.conditions if c.type == "GatePassed")
     assert "Accuracy 0.91, base 0.42 (+0.49 on 96 rows)" in gate.message
+
+
+GATE = {
+    "evaluation": {"metrics": [{"name": "Accuracy"}], "gate": {"require": [{"metric": "Accuracy", "minimum": 0.9}]}}
+}
+
+
+@pytest.mark.parametrize(
+    ("sure", "verdict", "reason"),
+    [
+        pytest.param({"p_pass": 0.001, "p_fail": 1.0}, "Passed", "GateMet", id="passed"),
+        pytest.param({"p_pass": 1.0, "p_fail": 0.001}, "Failed", "GateNotMet", id="failed"),
+        pytest.param({"p_pass": 0.2, "p_fail": 0.9}, "Inconclusive", "GateInconclusive", id="inconclusive"),
+        pytest.param(None, "Inconclusive", "GateInconclusive", id="not-measured"),
+    ],
+)
+def test_only_a_model_whose_gate_passed_is_published(sure: dict[str, float] | None, verdict: str, reason: str) -> None:
+    check = {"requirement": 0, "metric": "Accuracy", "kind": "Minimum", "bar": 0.9, "value": 0.91, "estimate": 0.91}
+    listed = (Check.model_validate({**check, "rows": 96, **sure}),) if sure else ()
+    before = tuple(attempt(stage, S.SUCCEEDED) for stage in (Stage.PREFLIGHT, Stage.TRAIN))
+    attempts = (*before, attempt(Stage.EVALUATE, S.RUNNING))
+    said = outcome(stage=Stage.EVALUATE, evaluation=(ACCURACY,), checks=Checks(listed=listed))
+    snapshot = seen(
+        run=run(attempts=attempts, **GATE), job=job(JobState.COMPLETE), pods=(pod(termination_message=said),)
+    )
+    result = status(snapshot)
+
+    found = {c.type: c for c in result.conditions}
+    assert result.evaluation is not None
+    assert (result.evaluation.verdict, found["GatePassed"].reason) == (verdict, reason)
+    assert found["GatePassed"].status == str(verdict == "Passed")
+    assert (found["Published"].status, found["Finished"].status) == (
+        ("Unknown", "False") if verdict == "Passed" else ("False", "True")
+    )
+    if verdict != "Passed":
+        assert (found["Succeeded"].status, result.phase) == ("True", "Succeeded")
+        assert "not published" in result.message
 
 
 def test_training_figures_end_at_a_hundred_percent() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from attune_contract.enums import Method
 from attune_contract.spec import Workload
-from attune_trainer.data import canonical, figures
+from attune_trainer.data import canonical, figures, split
 from attune_trainer.data.encoding.labeled import HeadEncoder, TokenEncoder
 from attune_trainer.data.encoding.pairs import PairEncoder
 from attune_trainer.data.encoding.rated import RatedEncoder
@@ -462,7 +462,9 @@ def test_tokens_are_counted_as_they_are_trained_on_whatever_is_held_out(
             kept.add(row, 1, length, held_out=False)
             writer.write(row)
     out = bytearray((i * 13 + seed * 5) % 7 < 3 for i in range(len(documents)))
-    made = figures.part(tmp_path / "rows.parquet", canonical.DOCUMENT, kept, out, folder=tmp_path, limit=None, end=1)
+    watched = bytearray((i * 11 + seed) % 5 == 0 and not out[i] for i in range(len(documents)))
+    parts = split.Parts(out, watched)
+    made = figures.part(tmp_path / "rows.parquet", canonical.DOCUMENT, kept, parts, folder=tmp_path, limit=None, end=1)
     (window,) = TextEncoder(tokenizer, 10_000).windows(canonical.read(made.train, canonical.DOCUMENT))
 
     assert made.tokens.total == len(window)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow  # each some seconds; `make unit` leaves them out
 OTHER = {" green": " white", " blue": " red", " red": " green", " white": " blue"}
 LOSSES = {MetricName.PERPLEXITY, MetricName.LABEL_LOG_LOSS}
 FULL = {"tuning": {"type": "Full"}, "training": {"epochs": 12, "learningRate": 0.005}}
-BOTH_LABEL_METRICS = {"evaluation": {"metrics": [{"name": "Accuracy"}, {"name": "LabelLogLoss"}]}}
+BOTH_LABEL_METRICS = {"evaluation": {"metrics": [{"name": "Accuracy"}, {"name": "LabelLogLoss"}, {"name": "MacroF1"}]}}
 HEAD = {**BOTH_LABEL_METRICS, "classification": {"style": "Head"}}
 
 
@@ -96,9 +96,8 @@ def test_every_method_improves_on_held_out_rows(
     for metric, found in figures(done[Stage.EVALUATE]).items():
         better = found.delta < 0 if metric in LOSSES else found.delta > 0
         assert better, found
-        assert found.low is not None
-        assert found.high is not None
-        assert found.low <= found.delta <= found.high
+        assert found.low is None or found.low <= found.delta
+        assert found.high is None or found.delta <= found.high
     assert len(predictions(tmp_path)) == next(iter(done[Stage.EVALUATE].evaluation)).rows
     for outcome in done.values():
         assert Outcome.loads(outcome.dumps()) == outcome
@@ -115,7 +114,7 @@ def test_predictions_have_the_likelihoods_of_both_models(tmp_path: Path, method:
 
     for row in predictions(tmp_path):
         assert row["rowID"].startswith(f"file://{tmp_path}/data/train.jsonl#")
-        assert set(row["base"]) == set(row["tuned"]) == scores
+        assert set(row["base"]) == set(row["tuned"]) == scores | {"scores"}
         assert row["base"] != row["tuned"]
 
 

@@ -245,7 +245,11 @@ def test_a_store_that_is_down_is_no_fault_of_the_manifest(tmp_path: Path) -> Non
         pytest.param({"method": "DPO"}, "spec.evaluation.metrics[0]: Accuracy", id="metric-of-another-method"),
         pytest.param({"tuning": {"type": "QLoRA"}}, "spec.tuning.type: QLoRA", id="tuning"),
         pytest.param({"training": {"beta": 0.1}}, "spec.training.beta", id="beta"),
-        pytest.param({"evaluation": {"metrics": [{"name": "BLEU"}]}}, "spec.evaluation.metrics[0]: BLEU", id="metric"),
+        pytest.param(
+            {"evaluation": {"metrics": [{"name": "LabelLogLoss"}]}},
+            "spec.evaluation.metrics[0]: LabelLogLoss",
+            id="metric",
+        ),
         pytest.param(
             {"tuning": {"type": "Full"}, "output": {"format": "Adapter"}}, "Full tuning makes none", id="full-adapter"
         ),
@@ -271,3 +275,47 @@ def test_the_admins_prefixes_hold(laptop: Path) -> None:
 def test_preflight_itself_imports_no_torch() -> None:
     code = "import sys, attune_trainer.stages.preflight; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
+
+
+def test_general_text_is_left_as_documents(laptop: Path) -> None:
+    from attune_trainer.data import canonical
+
+    (laptop / "data" / "more.txt").write_text("One fine day.")
+    rows = make.write_jsonl(laptop / "data" / "general.jsonl", [{"text": f"Text {i}."} for i in range(3)])
+    forgetting = {"dataset": [rows, f"file://{laptop}/data/more.txt"]}
+    outcome, code = preflight(make.document(laptop, evaluation={"forgetting": forgetting}))
+
+    assert code == 0, outcome.message
+    written = make.run_folder(laptop) / "data" / "general.parquet"
+    assert [row.text for row in canonical.read(written, canonical.DOCUMENT)] == [
+        *(f"Text {i}." for i in range(3)),
+        "One fine day.",
+    ]
+    assert "data/general.parquet" in {artifact.path for artifact in outcome.artifacts}
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "says"),
+    [
+        pytest.param({"forgetting": {"dataset": ["{data}/nothing.txt"]}}, "nothing.txt", id="general-text-is-missing"),
+        pytest.param(
+            {"forgetting": {"dataset": ["{data}/train.jsonl"]}}, "missing_column 32", id="general-text-has-no-text"
+        ),
+        pytest.param(
+            {"metrics": [{"name": "RegexMatch", "pattern": "("}]}, "spec.evaluation.metrics[0].pattern", id="regex"
+        ),
+        pytest.param(
+            {"metrics": [{"name": "JSONValid", "schema": {"type": "thing"}}]},
+            "spec.evaluation.metrics[0].schema",
+            id="schema",
+        ),
+    ],
+)
+def test_what_the_evaluation_could_not_use_is_found_before_training(
+    laptop: Path, evaluation: dict[str, Any], says: str
+) -> None:
+    given = json.loads(json.dumps(evaluation).replace("{data}", f"file://{laptop}/data"))
+    outcome, code = preflight(make.document(laptop, evaluation=given))
+
+    assert code in {10, 11}
+    assert says in outcome.message

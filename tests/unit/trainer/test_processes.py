@@ -39,24 +39,26 @@ def prepared(folder: Path, **changes: Any) -> dict[str, Any]:
     return made
 
 
-def losses(folder: Path) -> list[float]:
+def losses(folder: Path, curve: str = "history") -> list[float]:
     report = json.loads((make.run_folder(folder) / "reports" / "training.json").read_text())
-    return [point["loss"] for point in report["history"]]
+    return [point["loss"] for point in report[curve]]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fraction", "same"),
+    ("fraction", "watched", "same"),
     [
-        pytest.param(0.25, True, id="24-rows-in-batches-of-8"),
-        pytest.param(0.1, False, id="29-rows-that-do-not-divide"),
+        pytest.param(0.25, 0.0, True, id="24-rows-in-batches-of-8"),
+        pytest.param(0.1, 0.0, False, id="29-rows-that-do-not-divide"),
+        pytest.param(0.25, 0.34, True, id="16-rows-watched-with-8"),
+        pytest.param(0.22, 0.36, True, id="16-rows-watched-with-9-that-do-not-divide"),
     ],
 )
-def test_two_processes_train_as_one_does(tmp_path: Path, fraction: float, same: bool) -> None:
+def test_two_processes_train_as_one_does(tmp_path: Path, fraction: float, watched: float, same: bool) -> None:
     changes = {
-        "training": {"epochs": 2, "batchSize": 8},
+        "training": {"epochs": 2, "batchSize": 8, "keepBest": watched > 0},
         "tuning": {"type": "Full"},
-        "dataset": {"split": {"testFraction": fraction}},
+        "dataset": {"split": {"testFraction": fraction, "validationFraction": watched}},
     }
     make.run_stages(prepared(tmp_path / "alone", **changes), [Stage.TRAIN])
     done = subprocess.run(
@@ -76,6 +78,9 @@ def test_two_processes_train_as_one_does(tmp_path: Path, fraction: float, same: 
     assert len(together) == len(alone)
     if same:  # rows that fill up the last batch change the drawing of the order
         assert together == pytest.approx(alone, abs=1e-5)
+        found = losses(tmp_path / "together", "validation")
+        assert len(found) == (4 if watched else 0)
+        assert found == pytest.approx(losses(tmp_path / "alone", "validation"), abs=1e-5)
 
 
 @pytest.mark.slow

@@ -88,7 +88,9 @@ def test_the_manifest_names_everything(tmp_path: Path) -> None:
     assert published.digest == next(a.digest for a in published.artifacts if a.path == "manifest.json")
     assert manifest["base"]["files"]["model.safetensors"]
     assert manifest["data"][0]["sha256"].startswith("sha256:")
-    assert manifest["seeds"] == {"training": 17, "split": 1}
+    assert manifest["seeds"] == {"training": 17, "split": 1, "evaluation": 17}
+    assert (manifest["reproduced"]["rows"], manifest["reproduced"]["ties"]) == (8, 0)
+    assert manifest["evaluation"]["verdict"] == "Passed"
     assert {a["path"] for a in manifest["artifacts"]} >= {
         "data/train.parquet",
         "data/test.parquet",
@@ -224,7 +226,7 @@ def test_predictions_join_base_and_tuned_by_row(tmp_path: Path) -> None:
     for row in rows:
         line = int(row["rowID"].rsplit("#", 1)[1])
         assert json.loads(source[line - 1])["completion"] == row["expected"]
-        assert set(row["base"]) == set(row["tuned"]) == {"nll", "tokens", "label", "text", "right"}
+        assert set(row["base"]) == set(row["tuned"]) == {"nll", "tokens", "label", "text", "scores"}
 
 
 def test_labels_of_several_tokens_are_scored_by_their_likelihood(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ PRETRAINING: dict[str, Any] = {"method": "ContinuedPretraining", **DEFAULT_METRI
 DPO: dict[str, Any] = {"method": "DPO", **DEFAULT_METRICS}
 KTO: dict[str, Any] = {"method": "KTO", **DEFAULT_METRICS}
 CLASSIFICATION: dict[str, Any] = {"method": "Classification", **DEFAULT_METRICS}
+FORGETTING = {"forgetting": {"dataset": ["s3://general/x.jsonl"], "maxTokenKL": 0.1}}
 GPU = {"resources": {"gpusPerNode": 1}}
 
 
@@ -33,6 +34,12 @@ def config(**changes: Any) -> RunConfig:
         pytest.param({**CLASSIFICATION, "classification": {"style": "Head", "labels": ["a", "b"]}}, id="head"),
         pytest.param({"tuning": {"type": "QLoRA"}, **GPU}, id="qlora-on-a-gpu"),
         pytest.param({"output": {"format": "Both"}}, id="lora-both"),
+        pytest.param({"evaluation": FORGETTING}, id="forgetting"),
+        pytest.param({"evaluation": {"slices": ["language"], "allowLeakage": True}}, id="slices"),
+        pytest.param({"evaluation": {"baselines": [{"name": "k", "fewShot": 2}]}}, id="prompted"),
+        pytest.param({"evaluation": {"baselines": [{"name": "old", "source": "s3://m/old"}]}}, id="another-model"),
+        pytest.param({"evaluation": {"gate": {"require": [{"metric": "Accuracy", "minimum": 0.9}]}}}, id="gate"),
+        pytest.param({"training": {"keepBest": True, "earlyStopping": {"patience": 2}}}, id="keep-best"),
     ],
 )
 def test_what_this_version_can_do(changes: dict[str, Any]) -> None:
@@ -48,9 +55,29 @@ def test_what_this_version_can_do(changes: dict[str, Any]) -> None:
             id="metric-of-another-method",
         ),
         pytest.param(
-            {"evaluation": {"metrics": [{"name": "BLEU"}]}},
-            "use Accuracy, ExactMatch, Perplexity.",
-            id="metric-of-a-later-version",
+            {"evaluation": {"metrics": [{"name": "LabelLogLoss"}]}},
+            "LabelLogLoss is not measured for SFT in this version; use Accuracy, BLEU, ExactMatch",
+            id="metric-of-labels",
+        ),
+        pytest.param(
+            {"evaluation": {"metrics": [{"name": "BLEU"}, {"name": "BLEU"}]}},
+            "BLEU may be there once",
+            id="metric-twice",
+        ),
+        pytest.param(
+            {"evaluation": {"metrics": [{"name": "BLEU", "schema": {}}]}},
+            "spec.evaluation.metrics[0].schema belongs to JSONValid",
+            id="schema-of-bleu",
+        ),
+        pytest.param(
+            {"evaluation": {"metrics": [{"name": "RegexMatch"}]}},
+            "spec.evaluation.metrics[0].pattern belongs to RegexMatch, which needs it.",
+            id="no-pattern",
+        ),
+        pytest.param(
+            {"evaluation": {"metrics": [{"name": "HumanPreference"}]}},
+            "spec.evaluation.metrics[0].ratings belongs to HumanPreference, which needs it.",
+            id="no-ratings",
         ),
         pytest.param(
             {**DPO, "training": {"packing": True}}, "spec.training.packing: DPO does not pack", id="packed-pairs"
@@ -94,19 +121,43 @@ def test_what_this_version_can_do(changes: dict[str, Any]) -> None:
         pytest.param({"training": {"maxSteps": 5}}, "exactly one of epochs and maxSteps", id="both-lengths"),
         pytest.param({"training": {"checkpoint": {}}}, "spec.training.checkpoint is not supported", id="checkpoint"),
         pytest.param(
-            {"evaluation": {"forgetting": {"dataset": ["s3://general/x.jsonl"]}}},
-            "spec.evaluation.forgetting is not supported",
-            id="forgetting",
+            {**CLASSIFICATION, "classification": {"style": "Head"}, "evaluation": {"metrics": None, **FORGETTING}},
+            "spec.evaluation.forgetting: a model with classification.style Head",
+            id="head-that-forgets",
         ),
         pytest.param(
-            {"evaluation": {"baselines": [{"name": "prompted", "fewShot": 2}]}},
-            "spec.evaluation.baselines other than base is not supported",
-            id="baselines",
+            {**PRETRAINING, "evaluation": {"metrics": None, "baselines": [{"name": "prompted", "fewShot": 2}]}},
+            "ContinuedPretraining has no prompts",
+            id="prompted-documents",
         ),
         pytest.param(
-            {"evaluation": {"gate": {"require": [{"metric": "Accuracy", "minimum": 0.9}]}}},
-            "spec.evaluation.gate.require is not supported",
-            id="gate",
+            {"evaluation": {"baselines": [{"name": "base", "fewShot": 2}]}},
+            "base must be base, which is",
+            id="prompted-base",
+        ),
+        pytest.param({"evaluation": {"baselines": [{"name": "old"}]}}, "old must be base, which is", id="base-renamed"),
+        pytest.param(
+            {"evaluation": {"gate": {"require": [{"metric": "BLEU", "minimum": 9}]}}},
+            "spec.evaluation.gate.require[0].metric: BLEU is not among spec.evaluation.metrics",
+            id="gate-on-what-is-not-measured",
+        ),
+        pytest.param(
+            {"evaluation": {"gate": {"require": [{"metric": "Accuracy", "minimum": 1, "over": "old"}]}}},
+            "spec.evaluation.gate.require[0].over: old is not among spec.evaluation.baselines",
+            id="gate-over-what-is-not-compared",
+        ),
+        pytest.param(
+            {"evaluation": {"gate": {"require": [{"metric": "Accuracy"}]}}},
+            "spec.evaluation.gate.require[0] sets no bar",
+            id="gate-without-a-bar",
+        ),
+        pytest.param(
+            {"training": {"earlyStopping": {}}}, "earlyStopping needs keepBest: true", id="stopping-by-nothing"
+        ),
+        pytest.param(
+            {"training": {"keepBest": True}, "dataset": {"split": {"validationFraction": 0}}},
+            "spec.dataset.split.validationFraction must be above 0",
+            id="best-by-nothing",
         ),
     ],
 )

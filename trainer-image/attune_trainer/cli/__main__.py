@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from attune_contract.enums import ClassificationStyle, DataFormat, DataWarning, ExitCode, Method
-from attune_trainer.cli import manifests
+from attune_trainer.cli import manifests, rerun
 from attune_trainer.cli.manifests import Given
 from attune_trainer.cli.validate import Result, Validate, of_error
 from attune_trainer.errors import StageError
@@ -60,6 +60,24 @@ exit codes:
 environment:
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL for s3://; HF_TOKEN for hf://
 """
+_RERUN = """\
+Writes a FineTuneJob that repeats the run that a published model came from. It reads the model's manifest.json, makes
+sure that nobody changed it, and writes everything out that the run had decided by itself: the base's commit, the files,
+the learning rate, the metrics. What a FineTuneJob cannot pin stands above it as comments. Nothing is started.
+"""
+_RERUN_EPILOG = """\
+examples:
+  attune rerun --manifest s3://models/support/runs/2f1c…/manifest.json --name support-again | kubectl create -f -
+  attune rerun --manifest ./out/runs/try-1 > again.yaml
+
+exit codes:
+  0   the FineTuneJob is on standard output
+  10  there is no such manifest, or it was changed since it was written
+  11  the URI is none
+  20  a store cannot be reached, or a bucket or key is missing
+
+environment: as for validate
+"""
 _WIDTH = 120
 """Columns where the output is no terminal, such as in the log of CI."""
 _SEVERITY = (ExitCode.DONE, ExitCode.BAD_INPUT, ExitCode.BAD_CONFIGURATION, ExitCode.STORE_UNREACHABLE)
@@ -90,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     output.add_argument("--output", choices=["table", "json"], default="table", help="default: table")
     output.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page, too")
     output.add_argument("--errors", type=int, default=20, metavar="N", help="errors in the table (default: 20)")
+    _add_rerun(commands)
     return made
 
 
@@ -99,6 +118,20 @@ def _word(kind: type[W], text: str) -> W:
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(member.value for member in kind)}")
     return found
+
+
+def _add_rerun(commands: Any) -> None:
+    rerun = commands.add_parser(
+        "rerun",
+        help="write a FineTuneJob that repeats the run of a published model",
+        description=_RERUN,
+        epilog=_RERUN_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    rerun.add_argument(
+        "--manifest", required=True, metavar="URI", help="s3:// URI or path of manifest.json, or of the run's folder"
+    )
+    rerun.add_argument("--name", metavar="NAME", help="of the new FineTuneJob (default: that of the run with -rerun)")
 
 
 def _add_data_options(group: Any) -> None:
@@ -144,6 +177,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     warnings.simplefilter("ignore")  # libraries' notes to their own developers
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    return _rerun(asked) if asked.command == "rerun" else _validate(asked)
+
+
+def _rerun(asked: argparse.Namespace) -> int:
+    uri = manifests.located(asked.manifest, Path.cwd()).rstrip("/")
+    try:
+        print(rerun.text(rerun.fetch(uri, os.environ), uri, asked.name), end="")  # noqa: T201
+    except StageError as error:
+        print(f"attune: {error}", file=sys.stderr)  # noqa: T201
+        return int(error.exit_code)
+    return int(ExitCode.DONE)
+
+
+def _validate(asked: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="attune-") as scratch:
         results = _results(asked, os.environ, Path(scratch))
     _tell(asked, results)

@@ -1,8 +1,8 @@
-"""The canonical form of the rows, one per kind of method, and its parquet files: data/{train,test}.parquet of a run.
+"""The canonical form of the rows, one per kind of method, and its parquet files.
 
-Only preflight knows file formats; every later stage reads these.
+Only preflight knows file formats; every later stage reads data/{train,validation,test}.parquet of the run.
 
-| kind | columns beside `row_id` |
+| kind | columns beside `row_id` and `slices` |
 | --- | --- |
 | Supervised | turns, tools |
 | Pair | prompt, chosen, rejected (turns each), tools |
@@ -13,7 +13,8 @@ Only preflight knows file formats; every later stage reads these.
 A turn is struct(role: string, content: string, weight: int8, extra: string).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from itertools import accumulate, chain
 from pathlib import Path
@@ -137,22 +138,23 @@ def groups(path: Path) -> Iterator[Any]:
             yield file.read_row_group(number)
 
 
-def part(path: Path, chosen: Any, targets: tuple[Path, Path], schema: pa.Schema) -> None:
-    """Parts a file in two without looking into its rows.
+def part(path: Path, places: Any, targets: Sequence[Path], schema: pa.Schema) -> None:
+    """Parts a file without looking into its rows.
 
     Args:
         path: the file.
-        chosen: bool per row, as a numpy array.
-        targets: where the rows go that are not chosen, and those that are.
+        places: by row, the index of the target that it goes to, as a numpy array.
+        targets: where rows go.
         schema: the columns.
     """
     at = 0
-    with _Gathering(targets[0], schema) as others, _Gathering(targets[1], schema) as ours:
+    with ExitStack() as stack:
+        files = [stack.enter_context(_Gathering(target, schema)) for target in targets]
         for group in groups(path):
-            mask = chosen[at : at + group.num_rows]
+            here = places[at : at + group.num_rows]
             at += group.num_rows
-            ours.add(group.filter(pa.array(mask)))
-            others.add(group.filter(pa.array(~mask)))
+            for number, file in enumerate(files):
+                file.add(group.filter(pa.array(here == number)))
 
 
 class _Gathering:

@@ -95,6 +95,11 @@ class Reader:
             text = "a .txt file is plain text, which only ContinuedPretraining reads; its rows have no columns"
             self._reject([Finding("data_type", text, whole_file=True)], None, source)
             return
+        if kind(file.info.uri) == ".txt" and self.format.slices:
+            named = ", ".join(self.format.slices)
+            text = f"a .txt file has no columns, and spec.evaluation.slices names {named}; use .jsonl, or leave it out"
+            self._reject([Finding("missing_column", text, self.format.slices[0], whole_file=True)], None, source)
+            return
         opened = Opened(file, self.scratch, self.format.names.columns.get("label"))
         try:
             self._read(opened, source)

@@ -1,14 +1,14 @@
 """A dataset as preflight leaves it: read, checked, parted into train and test, and measured."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from attune_contract.abilities import PACKS
-from attune_contract.enums import ClassificationStyle, Method, MetricName
+from attune_contract.enums import ClassificationStyle, DataWarning, Method, MetricName
 from attune_contract.outcome import RowError, Validation, WarningCount
 from attune_contract.spec import Workload
 from attune_trainer.data import canonical, detect, figures, split
@@ -20,6 +20,7 @@ from attune_trainer.data.measure import Measure
 from attune_trainer.data.objects import DataFile
 from attune_trainer.data.problems import ProblemLog
 from attune_trainer.data.quality import observer, warnings
+from attune_trainer.data.quality.keys import Twin
 from attune_trainer.data.quality.observer import QualityReport
 from attune_trainer.data.verdict import judge
 
@@ -115,7 +116,7 @@ def check(
         tokenizer: the model's, with the chat template that the run uses; None where it has no usable one, which is
             among the problems already, or where none is asked for: then no tokens are counted.
         problems: takes everything that is wrong.
-        scratch: a folder for train.parquet, test.parquet and what is in between.
+        scratch: a folder for train.parquet, validation.parquet, test.parquet and what is in between.
         on_progress: told how far reading is.
 
     Raises:
@@ -156,13 +157,14 @@ def _conclude(
 ) -> Checked:
     """Parts the rows, and says what only shows once all of them are read."""
     work, kept, problems = request.work, reader.kept, reader.problems
-    held_out = _held_out(work, reader)
+    parts = _parts(work, reader)
+    held_out = parts.held_out
     kind = canonical.kind_of(work.method)
     limit = None if work.method is Method.CONTINUED_PRETRAINING else request.sequence_length
     end = int(tokenizer is not None and tokenizer.eos_token_id is not None)
-    sides = figures.part(scratch / "rows.parquet", kind, kept, held_out, folder=scratch, limit=limit, end=end)
+    sides = figures.part(scratch / "rows.parquet", kind, kept, parts, folder=scratch, limit=limit, end=end)
     quality = reader.observer.conclude(held_out, lambda index: kept.locate(index, reader.sources))
-    cut = _truncation(reader, held_out, sides, limit)
+    cut = _truncation(reader, parts, sides, limit)
     found = (*([cut] if cut else []), *quality.warnings)
     if reader.passed_over:
         _unrecognized(request, reader.passed_over, problems)
@@ -170,6 +172,7 @@ def _conclude(
         if reader.needs_template:
             _no_chat_template(work, problems)
         judge(request, reader, sides, tokenizer)
+        _refuse_leaks(request, reader, quality.leaks)
         _enforce(request, found, problems)
     return Checked(
         format=choice.why if choice else "",
@@ -187,20 +190,39 @@ def _labels(work: Workload, column: str) -> Labels | None:
     return Labels(given, column) if work.method is Method.CLASSIFICATION else None
 
 
-def _held_out(work: Workload, reader: Reader) -> bytearray:
-    kept = reader.kept
-    if work.dataset.test:
-        return kept.held_out
-    part = work.dataset.split
+def _parts(work: Workload, reader: Reader) -> split.Parts:
+    kept, asked = reader.kept, work.dataset.split
     strata = () if reader.labels and reader.labels.too_many else kept.strata
-    return split.held_out_by_fraction(kept.prompts, part.test_fraction, part.seed, strata, tuple(kept.labels))
+    rows = split.Rows(kept.prompts, strata, tuple(kept.labels))
+    held_out = (
+        kept.held_out
+        if work.dataset.test
+        else split.held_out_by_fraction(rows.prompts, asked.test_fraction, asked.seed, rows.strata, rows.labels)
+    )
+    fraction = asked.resolved_validation_fraction(work.training.keep_best)
+    return split.Parts.of(held_out, rows, fraction, asked.seed)
 
 
-def _truncation(reader: Reader, held_out: bytearray, sides: figures.Sides, limit: int | None) -> WarningCount | None:
+def _refuse_leaks(request: Request, reader: Reader, leaks: Sequence[Twin]) -> None:
+    """Rows of test that are learnt are errors, for figures taken on them say nothing; `allowLeakage` admits them."""
+    if request.work.evaluation.allow_leakage:
+        return
+    for leak in leaks:
+        (file, line), (other, there) = (reader.kept.locate(row, reader.sources) for row in (leak.row, leak.other))
+        text = (
+            f"this row of test is in train too, at {warnings.Place(other, there)}; remove it from one of the two, or "
+            "set spec.evaluation.allowLeakage to true, and the reports say that the figures look too good"
+        )
+        reader.problems.add(RowError(code=DataWarning.LEAKAGE.value, file=file, line=line, message=text))
+
+
+def _truncation(reader: Reader, parts: split.Parts, sides: figures.Sides, limit: int | None) -> WarningCount | None:
     if limit is None or not sides.truncated_rows:
         return None
     kept = reader.kept
-    cut = (i for i, tokens in enumerate(kept.tokens) if tokens > limit and not held_out[i])
+    apart = zip(parts.held_out, parts.validation, strict=True)
+    learnt = (i for i, (held_out, watched) in enumerate(apart) if not (held_out or watched))
+    cut = (i for i in learnt if kept.tokens[i] > limit)
     first = [kept.locate(index, reader.sources) for index, _ in zip(cut, range(_EXAMPLES), strict=False)]
     return warnings.truncation(sides.truncated_rows, sides.train_rows, limit, first)
 

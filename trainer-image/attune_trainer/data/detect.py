@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from attune_contract.abilities import formats_of
 from attune_contract.enums import DataFormat
@@ -45,7 +46,8 @@ def choose(work: Workload, files: tuple[DataFile, ...], scratch: Path) -> Choice
         InvalidConfigurationError: the format is not one of the method's, or `columns` names a field that no format has.
     """
     name, columns = work.dataset.format, work.dataset.columns
-    candidates = [replace(shape, columns=columns, rating=work.dataset.rating) for shape in shapes_of(work.method, name)]
+    more: dict[str, Any] = {"columns": columns, "rating": work.dataset.rating, "slices": work.evaluation.slices}
+    candidates = [replace(shape, **more) for shape in shapes_of(work.method, name)]
     if not candidates:
         known = " and ".join(known.value for known in formats_of(work.method))
         raise InvalidConfigurationError(

@@ -38,12 +38,17 @@ class Example(Protocol):
         """`<file URI>#<line>`: the same from preflight to predictions, and it leads back to the source."""
         ...
 
+    @property
+    def slices(self) -> str:
+        """JSON object of the columns in spec.evaluation.slices, values as text; empty: none are asked for."""
+        ...
+
     def prompt_key(self) -> bytes:
         """What the model is given, unmistakably: rows that share it stay on one side of a split."""
         ...
 
     def content(self) -> Hashable:
-        """All of the row, its row id apart: rows of equal content are duplicates."""
+        """All of the row, its row id and slices apart: rows of equal content are duplicates."""
         ...
 
     def size(self) -> int:
@@ -72,6 +77,11 @@ def _key(turns: tuple[Turn, ...]) -> bytes:
     return "".join(f"{t.role}:{len(t.content)}:{t.content}{len(t.extra)}:{t.extra}" for t in turns).encode()
 
 
+def digest(row: Example) -> str:
+    """Digest of all of a row but its id: two rows with the same one teach and ask the same."""
+    return digests.of_json(row.content())
+
+
 def _joined(turns: tuple[Turn, ...]) -> str:
     return "\n".join(turn.content for turn in turns if turn.content)
 
@@ -84,6 +94,8 @@ class Supervised:
     turns: tuple[Turn, ...]
     tools: str = ""
     """JSON list of the tools that the conversation may use; empty: none."""
+    slices: str = ""
+    """JSON object of the columns in spec.evaluation.slices, values as text; empty: none are asked for."""
 
     @property
     def is_chat(self) -> bool:
@@ -173,6 +185,7 @@ class Pair(_Prompted):
     """The turns that follow the prompt: one of role `completion`, or one or more of a conversation."""
     rejected: tuple[Turn, ...]
     tools: str = ""
+    slices: str = ""
 
     def content(self) -> Hashable:
         """All but the row id."""
@@ -200,6 +213,7 @@ class Rated(_Prompted):
     completion: tuple[Turn, ...]
     desirable: bool
     tools: str = ""
+    slices: str = ""
 
     def content(self) -> Hashable:
         """All but the row id."""
@@ -227,6 +241,7 @@ class Document:
     follows: str = ""
     """Row id of the part of the same document that comes directly before it; empty: it begins one. Where that part is
     the row before it, no end-of-text comes between the two; it may also be held out, or not usable."""
+    slices: str = ""
 
     @property
     def continues(self) -> bool:
@@ -269,6 +284,7 @@ class Labeled:
     row_id: str
     text: str
     label: str
+    slices: str = ""
 
     def prompt_key(self) -> bytes:
         """The text."""

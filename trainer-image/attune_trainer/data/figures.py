@@ -1,4 +1,4 @@
-"""What there is to say of the two sides: duplicates, leaks, lengths, labels, and what packing would save."""
+"""What there is to say of train, validation and test: duplicates, leaks, lengths, labels, what packing saves."""
 
 from bisect import bisect_left, insort
 from collections import Counter
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from attune_contract.outcome import TokenFigures
-from attune_trainer.data import canonical
+from attune_trainer.data import canonical, split
 from attune_trainer.data.kept import ON, TORN, Kept
 from attune_trainer.data.quality.sensitive import masked_counts
 
@@ -21,11 +21,15 @@ _LABELS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Sides:
-    """The two parquet files and their figures."""
+    """The parquet files and their figures."""
 
     train: Path
+    validation: Path | None
+    """The part of train that training looks at its own progress with; None where none is kept apart."""
     test: Path
     train_rows: int
+    """Rows that are learnt."""
+    validation_rows: int
     test_rows: int
     duplicate_rows: int
     leaked_rows: int
@@ -52,47 +56,51 @@ def part(
     spool: Path,
     kind: "canonical.Kind[Any]",
     kept: Kept,
-    held_out: bytearray,
+    parts: split.Parts,
     *,
     folder: Path,
     limit: int | None,
     end: int = 0,
 ) -> Sides:
-    """Writes train.parquet and test.parquet from the checked rows, and counts what the report tells.
+    """Writes train, validation and test from the checked rows, and counts what the report tells.
 
     Args:
         spool: all rows.
         kind: their kind.
         kept: what is remembered of them.
-        held_out: 1 for those of test.
-        folder: takes the two files.
+        parts: which of them are of test, and which of validation.
+        folder: takes the files.
         limit: tokens beyond it are cut off; None where nothing is.
         end: tokens of an end-of-text, which a part of a document gets where the part after it is on the other side.
     """
-    train, test = folder / "train.parquet", folder / "test.parquet"
-    out = np.frombuffer(bytes(held_out), dtype=np.uint8).astype(bool)
-    canonical.part(spool, out, (train, test), kind.schema)
-    examples, tokens = _numbers(kept.examples), _numbers(kept.tokens) + end * _torn(kept, out)
+    out, watched = _mask(parts.held_out), _mask(parts.validation)
+    learnt = ~(out | watched)
+    side = np.select([out, watched], [2, 1])
+    files = [folder / f"{name}.parquet" for name in ("train", "validation", "test")]
+    canonical.part(spool, side, files, kind.schema)
+    examples, tokens = _numbers(kept.examples), _numbers(kept.tokens) + end * _torn(kept, side)
     seen = np.unique(examples[~out])
     names = list(kept.labels)
     return Sides(
-        train=train,
-        test=test,
-        train_rows=int((~out).sum()),
+        train=files[0],
+        validation=files[1] if watched.any() else None,
+        test=files[2],
+        train_rows=int(learnt.sum()),
+        validation_rows=int(watched.sum()),
         test_rows=int(out.sum()),
         duplicate_rows=int((~out).sum()) - len(seen),
         leaked_rows=int(np.isin(examples[out], seen).sum()),
-        truncated_rows=int((tokens[~out] > limit).sum()) if limit else 0,
-        lengths=_counted(tokens[~out]),
-        answers=min(len(np.unique(_numbers(kept.answers)[~out])), CLOSED_SET + 1),
-        labels=(_by_label(kept, ~out, names), _by_label(kept, out, names)),
+        truncated_rows=int((tokens[learnt] > limit).sum()) if limit else 0,
+        lengths=_counted(tokens[learnt]),
+        answers=min(len(np.unique(_numbers(kept.answers)[learnt])), CLOSED_SET + 1),
+        labels=(_by_label(kept, learnt, names), _by_label(kept, out, names)),
     )
 
 
-def _torn(kept: Kept, out: Any) -> Any:
+def _torn(kept: Kept, side: Any) -> Any:
     """Which rows go on with a document of which the part before them is not in front of them on their side."""
     joins = np.frombuffer(bytes(kept.joins), dtype=np.uint8)
-    other_side = np.concatenate([[False], out[1:] != out[:-1]]) if len(out) else out
+    other_side = np.concatenate([[False], side[1:] != side[:-1]]) if len(side) else side.astype(bool)
     return (joins == TORN) | ((joins == ON) & other_side)
 
 
@@ -162,6 +170,10 @@ def _leave(rooms: Counter[int], sizes: list[int], room: int, number: int) -> Non
         if room not in rooms:
             insort(sizes, room)
         rooms[room] += number
+
+
+def _mask(chosen: bytearray) -> Any:
+    return np.frombuffer(bytes(chosen), dtype=np.uint8).astype(bool)
 
 
 def _numbers(column: Any) -> Any:

@@ -94,8 +94,8 @@ ERRORS: dict[str, Entry] = {
         "The model has no tokenizer that can be used.", "Put the tokenizer.json that the model was made with beside it."
     ),
     "too_few_rows": Entry(
-        "Not enough usable rows are left to train, or to evaluate.",
-        "Add rows, mend those with errors, or change `split.testFraction`.",
+        "Not enough usable rows are left to train, to choose the best weights by, or to evaluate.",
+        "Add rows, mend those with errors, or change `split.testFraction` or `split.validationFraction`.",
     ),
     "accuracy_needs_closed_set": Entry(
         "Accuracy chooses among the answers seen in train, and there are too many.",
@@ -130,7 +130,8 @@ WARNINGS: dict[DataWarning, Entry] = {
         "Decide which is right. Different pairs for one prompt (DPO, ORPO) are fine, the same pair swapped is not.",
     ),
     DataWarning.LEAKAGE: Entry(
-        "Rows of test are in train too: exactly, in 13 words in a row, or nearly. Scores will look too good.",
+        "Rows of test are in train too, and scores will look too good. In 13 words in a row, or nearly, is a warning; "
+        "exactly is an error, unless `spec.evaluation.allowLeakage` is true.",
         "Remove the rows from train. Runs that over ten rows of train share are taken for boilerplate.",
     ),
     DataWarning.LABEL_IMBALANCE: Entry(

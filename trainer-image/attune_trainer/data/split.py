@@ -1,7 +1,8 @@
-"""Which rows train and which are held out."""
+"""Which rows train, which training looks at its own progress with, and which are held out for evaluation."""
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,52 @@ Numbers = Any
 
 _EACH = 2
 """So few strata (wanted and unwanted answers) both have a row held out, or their difference could not be measured."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One byte per row each; what is in neither is learnt."""
+
+    held_out: bytearray
+    """1 for rows of test."""
+    validation: bytearray
+    """1 for rows that are kept apart from the rest of train."""
+
+    @classmethod
+    def of(cls, held_out: bytearray, rows: "Rows", fraction: float, seed: int) -> "Parts":
+        """Keeps a part of what is not held out apart, in the way in which rows are held out.
+
+        Args:
+            held_out: 1 for rows of test; none of them is touched.
+            rows: all rows.
+            fraction: of the distinct prompts that are not held out; 0: none.
+            seed: another seed gives another choice.
+        """
+        validation = bytearray(len(held_out))
+        left = np.flatnonzero(np.frombuffer(bytes(held_out), np.uint8) == 0)
+        if not fraction or not len(left):
+            return cls(held_out, validation)
+        prompts = [rows.prompts[i] for i in left.tolist()]
+        strata = [rows.strata[i] for i in left.tolist()] if len(rows.strata) else []
+        chosen = held_out_by_fraction(prompts, fraction, seed, strata, rows.labels)
+        marks = np.frombuffer(validation, np.uint8)
+        marks[left] = np.frombuffer(chosen, np.uint8)
+        return cls(held_out, validation)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a split looks at.
+
+    Args:
+        prompts: one 64-bit digest per row.
+        strata: the number of each row's label; empty where rows have none.
+        labels: the labels by number.
+    """
+
+    prompts: Sequence[int]
+    strata: Sequence[int] = ()
+    labels: Sequence[str] = ()
 
 
 def held_out_by_fraction(

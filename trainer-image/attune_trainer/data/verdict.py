@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MIN_TRAIN_ROWS = 2
 MIN_TEST_ROWS = 1
+_VALIDATION_FIELD = "spec.dataset.split.validationFraction"
 
 
 def judge(request: "Request", reader: Reader, sides: figures.Sides, tokenizer: Any | None) -> None:
@@ -69,10 +70,16 @@ def _too_few(request: "Request", sides: figures.Sides) -> list[RowError]:
         )
         for name, rows, least, field in (
             ("training", sides.train_rows, MIN_TRAIN_ROWS, "spec.dataset.train"),
+            ("choosing the best weights", sides.validation_rows, _watched(request), _VALIDATION_FIELD),
             ("evaluation", sides.test_rows, MIN_TEST_ROWS, _test_field(request)),
         )
         if rows < least
     ]
+
+
+def _watched(request: "Request") -> int:
+    """How many rows of validation are needed: one where the best weights are kept."""
+    return int(request.work.training.keep_best)
 
 
 def _one_sided(request: "Request", sides: figures.Sides) -> list[RowError]:

@@ -1,29 +1,44 @@
-"""Base and tuned, as something that can be asked for scores: with an adapter one loaded model, else one by one."""
+"""Base, tuned and other models: with an adapter the first two are one loaded model, else they come one by one."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from attune_contract.enums import TuningType
 from attune_contract.spec import Workload
 from attune_trainer.evaluation.kinds.base import Kind
-from attune_trainer.evaluation.measures import Score
+from attune_trainer.evaluation.scores import Score
 from attune_trainer.methods import loading, tuning
 from attune_trainer.methods.architecture import Architecture
 from attune_trainer.methods.device import Device
 from attune_trainer.models import BaseModel
 
-Scoring = Callable[[], Iterator[Score]]
-"""One model over all held-out rows, batch after batch."""
+TUNED, BASE = "tuned", "base"
 
 
-@dataclass(frozen=True)
-class Sides:
-    """Where the two models are, and what they are scored with.
+class Side(NamedTuple):
+    """One model and how it is asked."""
+
+    name: str
+    """`tuned`, or the baseline's."""
+    kind: Kind
+    """The rows, tokenised for it."""
+    source: BaseModel | None = None
+    """Another model than the run's own."""
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether it is what is evaluated."""
+        return self.name == TUNED
+
+
+@dataclass
+class Models:
+    """Loads models when they are needed, at most one at a time unless two are needed together.
 
     Args:
         work: the manifest's blocks.
@@ -31,8 +46,6 @@ class Sides:
         base: the base model, fetched.
         checkpoint: folder of the tuned weights.
         place: where they run.
-        kind: what is asked of them.
-        on_rows: told how many rows more are done.
     """
 
     work: Workload
@@ -40,33 +53,63 @@ class Sides:
     base: BaseModel
     checkpoint: Path
     place: Device
-    kind: Kind
-    on_rows: Callable[[int], None]
+    together: bool = False
+    """Whether base and tuned are kept side by side where they are two models."""
+    _loaded: dict[str, Any] = field(default_factory=dict)
 
-    @contextmanager
-    def open(self) -> Iterator[tuple[Scoring, Scoring]]:
-        """Base and tuned. At most one model is in memory."""
+    def of(self, side: Side) -> AbstractContextManager[Any]:
+        """The model of a side, for as long as it is used."""
+        if side.source is not None:
+            return nullcontext(self._only(side.source.folder, four_bit=False))
+        return self.own(tuned=side.is_tuned)
+
+    def own(self, *, tuned: bool) -> AbstractContextManager[Any]:
+        """The run's own base or tuned model."""
         if self.work.tuning.type is TuningType.FULL:
-            yield lambda: self._scores(self._load(self.base.folder)), lambda: self._scores(self._load(self.checkpoint))
-            return
-        model = loading.with_adapter(self._load(self.base.folder), self.checkpoint)
-        yield lambda: self._without_adapter(model), lambda: self._scores(model)
+            return nullcontext(self._only(self.checkpoint if tuned else self.base.folder, keep=self.together))
+        model = self._adapted()
+        return nullcontext(model) if tuned else _without_adapter(model)
 
-    def _load(self, folder: Path) -> Any:
-        """A whole model, on its device; for QLoRA in 4 bits, as training had it."""
-        four_bit = tuning.quantization(self.work.tuning, self.place)
-        model = self.architecture.load(folder, self.place.dtype, **four_bit)
-        return model if four_bit else model.to(self.place.name)
+    def _adapted(self) -> Any:
+        if "adapter" not in self._loaded:
+            self._loaded.clear()
+            base = self._load(self.base.folder, four_bit=True)
+            self._loaded["adapter"] = loading.with_adapter(base, self.checkpoint).eval()
+        return self._loaded["adapter"]
 
-    def _without_adapter(self, model: Any) -> Iterator[Score]:
-        with model.disable_adapter():
-            yield from self._scores(model)
+    def _only(self, folder: Path, *, four_bit: bool = True, keep: bool = False) -> Any:
+        key = str(folder)
+        if key not in self._loaded:
+            if not keep:
+                self._loaded.clear()
+            self._loaded[key] = self._load(folder, four_bit=four_bit).eval()
+        return self._loaded[key]
 
-    def _scores(self, model: Any) -> Iterator[Score]:
-        self.kind.ready(model)
-        model.eval()
-        for batch in self.kind.batches():
+    def _load(self, folder: Path, *, four_bit: bool) -> Any:
+        """A whole model, on its device; the base of QLoRA in 4 bits, as training had it."""
+        more = tuning.quantization(self.work.tuning, self.place) if four_bit else {}
+        model = self.architecture.load(folder, self.place.dtype, **more)
+        return model if more else model.to(self.place.name)
+
+
+@contextmanager
+def _without_adapter(model: Any) -> Iterator[Any]:
+    with model.disable_adapter():
+        yield model
+
+
+def scored(side: Side, models: Models, on_rows: Callable[[int], None]) -> Iterator[Score]:
+    """One model over all rows, batch after batch.
+
+    Args:
+        side: the model and its rows.
+        models: loads it.
+        on_rows: told how many rows more are done.
+    """
+    with models.of(side) as model:
+        side.kind.ready(model)
+        for batch in side.kind.batches():
             with torch.inference_mode():
-                scores = self.kind.score(model, batch)
+                scores = side.kind.score(model, batch)
             yield from scores
-            self.on_rows(len(batch))
+            on_rows(len(batch))

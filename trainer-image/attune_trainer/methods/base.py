@@ -35,6 +35,17 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Point:
+    """One measurement of the loss on the validation rows."""
+
+    step: int
+    """Optimizer steps done."""
+    epoch: float
+    loss: float
+    """The method's loss, as for the rows that are learnt, with neither dropout nor gradient."""
+
+
+@dataclass(frozen=True)
 class Job:
     """One training.
 
@@ -47,6 +58,7 @@ class Job:
         folder: scratch.
         on_step: told of every logged step.
         clock: seconds, monotonic.
+        validation: parquet of the canonical rows that training is watched with; None: it is not.
     """
 
     work: Workload
@@ -57,6 +69,7 @@ class Job:
     folder: Path
     on_step: Callable[[Step], None]
     clock: Callable[[], float]
+    validation: Path | None = None
 
     @property
     def sequence_length(self) -> int:
@@ -83,6 +96,13 @@ class Trained:
     history: tuple[Step, ...]
     settings: dict[str, Any]
     """What was derived from the manifest: micro-batch, accumulation, precision, weights of the loss."""
+    validation: tuple[Point, ...] = ()
+    """The loss on the validation rows, as training went on."""
+    step: int = 0
+    """Optimizer steps that the weights it ended with have behind them: fewer than were done where an earlier state was
+    the best and is kept."""
+    stopped_early: bool = False
+    """Whether it ended before its last step because it got no better."""
 
 
 class Method(Protocol):
@@ -96,8 +116,8 @@ class Method(Protocol):
         """The training rows as token ids, each row as `build` wants it."""
         ...
 
-    def build(self, job: Job, loaded: Loaded, rows: Sequence[Any]) -> Any:
-        """A transformers Trainer over the rows."""
+    def build(self, job: Job, loaded: Loaded, rows: Sequence[Any], watched: Sequence[Any] = ()) -> Any:
+        """A transformers Trainer over the rows, watched with others; none: nobody watches."""
         ...
 
     def train(self, job: Job, trainer: Any) -> Trained:

@@ -58,13 +58,13 @@ class Classification:
         encoder = TokenEncoder(loaded.tokenizer, job.sequence_length, loaded.labels)
         return EncodedRows(encoder.encode(row) for row in rows)
 
-    def build(self, job: Job, loaded: Loaded, rows: Sequence[Any]) -> Any:
+    def build(self, job: Job, loaded: Loaded, rows: Sequence[Any], watched: Sequence[Any] = ()) -> Any:
         """The Trainer."""
         weights = weights_of(_by_number(job, loaded))
         if has_head(job.work):
-            collator = HeadCollator(loading.padding_id(loaded.tokenizer))
-            return loop.build(job, loaded, rows, collator=collator, loss=_head_loss(weights), weigh=_total(weights))
-        return loop.build(job, loaded, rows, loss=_token_loss(weights), weigh=_total(weights))
+            head = {"collator": HeadCollator(loading.padding_id(loaded.tokenizer)), "loss": _head_loss(weights)}
+            return loop.build(job, loaded, rows, watched, weigh=_total(weights), **head)
+        return loop.build(job, loaded, rows, watched, loss=_token_loss(weights), weigh=_total(weights))
 
     def train(self, job: Job, trainer: Any) -> Trained:
         """Trains to the end."""

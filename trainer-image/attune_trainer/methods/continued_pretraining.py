@@ -32,6 +32,6 @@ class ContinuedPretraining(CausalMethod):
             raise InvalidDataError("spec.dataset.train: the documents have fewer than two tokens together.")
         return rows
 
-    def build(self, job: Job, loaded: Loaded, rows: Sequence[Encoded]) -> Any:
+    def build(self, job: Job, loaded: Loaded, rows: Sequence[Encoded], watched: Sequence[Encoded] = ()) -> Any:
         """The Trainer."""
-        return loop.build(job, loaded, rows)
+        return loop.build(job, loaded, rows, watched)

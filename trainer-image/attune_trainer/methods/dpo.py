@@ -4,6 +4,7 @@ The reference is the base with the adapter off for LoRA and QLoRA, a frozen copy
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from attune_trainer.data import canonical
@@ -22,14 +23,14 @@ class DPO(CausalMethod):
         encoder = PairEncoder(loaded.tokenizer, job.sequence_length)
         return preference.PairRows(encoder.encode(row) for row in canonical.read(job.train, canonical.PAIR))
 
-    def build(self, job: Job, loaded: Loaded, rows: Sequence[EncodedPair]) -> Any:
+    def build(self, job: Job, loaded: Loaded, rows: Sequence[EncodedPair], watched: Sequence[EncodedPair] = ()) -> Any:
         """TRL's DPOTrainer over our ids."""
         from datasets import Dataset
         from trl import DPOConfig, DPOTrainer
         from trl.trainer.dpo_trainer import DataCollatorForPreference
 
         preference.check(job)
-        batch = loop.plan(job, 2 * max(row.longest for row in rows))
+        batch = loop.plan(job, 2 * max(row.longest for row in chain(rows, watched)))
         seen = collate.Rows(rows, view=_row)
 
         class OurIds(loop.Counting, DPOTrainer):  # type: ignore[misc]  # TRL ships no types
@@ -47,7 +48,7 @@ class DPO(CausalMethod):
                 train_dataset=Dataset.from_list([_row(rows[0])]),
                 processing_class=loaded.tokenizer,
             )
-        return preference.finish(job, loaded, trainer)
+        return preference.finish(job, loaded, trainer, collate.Rows(watched, view=_row) if watched else None)
 
     def train(self, job: Job, trainer: Any) -> Trained:
         """Trains to the end."""

@@ -7,6 +7,7 @@ by rating would else give micro-batches of one kind.
 
 import random
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from attune_trainer.data import canonical
@@ -40,14 +41,15 @@ class KTO(CausalMethod):
         rows.shuffle(job.work.training.seed)
         return rows
 
-    def build(self, job: Job, loaded: Loaded, rows: Any) -> Any:
+    def build(self, job: Job, loaded: Loaded, rows: Any, watched: Any = ()) -> Any:
         """TRL's KTOTrainer over our ids."""
         from datasets import Dataset
         from trl import KTOConfig, KTOTrainer
         from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
         preference.check(job)
-        batch = loop.plan(job, min(job.sequence_length, max(row.longest for row in rows)), least=COMPARED)
+        longest = min(job.sequence_length, max(row.longest for row in chain(rows, watched)))
+        batch = loop.plan(job, longest, least=COMPARED)
         wanted, unwanted = weights(rows.desirable.count(1), rows.desirable.count(0))
 
         class OurIds(loop.Counting, KTOTrainer):  # type: ignore[misc]  # TRL ships no types
@@ -71,7 +73,7 @@ class KTO(CausalMethod):
                 train_dataset=Dataset.from_list([_Compared(rows, batch.micro)[0]]),
                 processing_class=loaded.tokenizer,
             )
-        return preference.finish(job, loaded, trainer)
+        return preference.finish(job, loaded, trainer, _Compared(watched, batch.micro) if watched else None)
 
     def train(self, job: Job, trainer: Any) -> Trained:
         """Trains to the end."""

@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
 
 from attune_contract.enums import Scheduler
 from attune_contract.outcome import TrainingFigures
 from attune_trainer.data.encoding.base import IGNORED
 from attune_trainer.data.encoding.supervised import Encoded
-from attune_trainer.methods import batches, collate
+from attune_trainer.methods import batches, collate, watching
 from attune_trainer.methods.base import Job, Loaded, Trained
 from attune_trainer.methods.device import peak_memory
 from attune_trainer.methods.loading import padding_id
@@ -63,11 +65,29 @@ class AttuneTrainer(Counting, Trainer):  # type: ignore[misc]  # transformers sh
         total = sum((self._weigh(batch["labels"]) for batch in batch_samples), torch.zeros(())).to(device)
         return self.accelerator.gather(total).sum() if self.args.world_size > 1 else total
 
+    def evaluation_loop(self, dataloader: Any, *_: Any, **__: Any) -> EvalLoopOutput:
+        """The loss over other rows, each learnt token counting as it does in training: however they are batched."""
+        self.model.eval()
+        sums = torch.zeros(2, device=self.args.device)
+        for batch in dataloader:
+            inputs = self._prepare_inputs(batch)
+            labels = inputs.pop("labels")
+            items = (labels != IGNORED).sum() if self._weigh is None else self._weigh(labels)
+            with torch.no_grad(), self.compute_loss_context_manager():
+                loss = self.compute_loss_func(self.model(**inputs), labels, num_items_in_batch=items)
+            if items > 0:
+                sums += torch.stack([loss.float() * items, items.float()]).to(sums.device)
+        if self.args.world_size > 1:
+            sums = self.accelerator.gather(sums).view(-1, 2).sum(0)
+        found = {"eval_loss": float(sums[0] / sums[1])}
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=found, num_samples=len(dataloader.dataset))
+
 
 def build(
     job: Job,
     loaded: Loaded,
     rows: Sequence[Encoded],
+    watched: Sequence[Encoded] = (),
     *,
     collator: Any = None,
     loss: Any = None,
@@ -79,24 +99,32 @@ def build(
         job: the training.
         loaded: its model.
         rows: encoded; each has `input_ids`.
+        watched: the same, of rows that are not learnt.
         collator: makes micro-batches; left out: rows are filled up at the end.
         loss: of (outputs, labels, num_items_in_batch); left out: `token_mean`.
         weigh: what the labels of a micro-batch count in all, which the loss is divided by; left out: one each.
     """
-    batch = plan(job, max(len(row.input_ids) for row in rows))
-    missing = batches.missing_rows(len(rows), batch)
-    padded = collate.Rows(rows, missing, Encoded(rows[0].input_ids[:1], [IGNORED]) if missing else None)
+    batch = plan(job, max(len(row.input_ids) for row in chain(rows, watched)))
+    padded = _padded(rows, batch)
+    reporter = Reporter(job)
     trainer = AttuneTrainer(
         model=loaded.model,
         args=TrainingArguments(**arguments(job, loaded, batch, len(padded))),
         train_dataset=padded,
         data_collator=collator or collate.Collator(padding_id(loaded.tokenizer)),
         compute_loss_func=loss or token_mean,
-        callbacks=[Reporter(job)],
+        callbacks=[reporter],
         weigh=weigh,
     )
     trainer.remove_callback(PrinterCallback)  # the reporter says it
+    watching.attach(job, trainer, _padded(watched, batch) if watched else None, reporter.stopwatch)
     return trainer
+
+
+def _padded(rows: Sequence[Encoded], batch: batches.BatchPlan) -> collate.Rows:
+    """Rows, and as many more from which nothing is learnt as make whole micro-batches for every process."""
+    missing = batches.missing_rows(len(rows), batch)
+    return collate.Rows(rows, missing, Encoded(rows[0].input_ids[:1], [IGNORED]) if missing else None)
 
 
 def plan(job: Job, longest: int, *, least: int = 1) -> batches.BatchPlan:
@@ -128,11 +156,13 @@ def run(job: Job, trainer: Trainer, **more: Any) -> Trained:
     history = tuple(reporter.history)
     weights = list(trainer.model.parameters())
     speed, measured = reporter.stopwatch.mean(is_last=True)
+    watched = watching.result(trainer)
     figures = TrainingFigures(
         steps=trainer.state.global_step,
         epochs=round(float(trainer.state.epoch or 0), 4),
         tokens=int(trainer.state.num_input_tokens_seen),
         train_loss=final_loss(history, trainer.state.global_step),
+        validation_loss=watched.kept.loss if watched else None,
         seconds=round(job.clock() - started, 3),
         parameters=sum(map(size, weights)),
         trainable_parameters=sum(size(p) for p in weights if p.requires_grad),
@@ -140,7 +170,14 @@ def run(job: Job, trainer: Trainer, **more: Any) -> Trained:
         measured_steps=measured,
         peak_memory_bytes=peak_memory(job.device),
     )
-    return Trained(figures, history, _settings(job, trainer) | more)
+    return Trained(
+        figures,
+        history,
+        _settings(job, trainer) | more,
+        validation=watched.points if watched else (),
+        step=watched.kept.step if watched else figures.steps,
+        stopped_early=watched is not None and watched.stopped_early,
+    )
 
 
 def size(parameter: Any) -> int:
@@ -177,6 +214,8 @@ def arguments(job: Job, loaded: Loaded, batch: batches.BatchPlan, rows: int) -> 
     return {
         "output_dir": str(job.folder / "trainer"),
         "per_device_train_batch_size": batch.micro,
+        "per_device_eval_batch_size": batch.micro,
+        "prediction_loss_only": True,
         "gradient_accumulation_steps": batch.accumulation,
         "num_train_epochs": training.epochs or 1,
         "max_steps": training.max_steps or -1,

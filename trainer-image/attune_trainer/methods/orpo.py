@@ -4,6 +4,7 @@ There is no reference: the base is loaded once. The loss is TRL's (experimental 
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -25,14 +26,14 @@ class ORPO(CausalMethod):
         encoder = PairEncoder(loaded.tokenizer, job.sequence_length)
         return preference.PairRows(encoder.encode(row) for row in canonical.read(job.train, canonical.PAIR))
 
-    def build(self, job: Job, loaded: Loaded, rows: Sequence[EncodedPair]) -> Any:
+    def build(self, job: Job, loaded: Loaded, rows: Sequence[EncodedPair], watched: Sequence[EncodedPair] = ()) -> Any:
         """TRL's ORPOTrainer over our ids."""
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
         class OurIds(loop.Counting, ORPOTrainer):  # type: ignore[misc]  # TRL ships no types
             pass
 
-        batch = loop.plan(job, 2 * max(row.longest for row in rows))
+        batch = loop.plan(job, 2 * max(row.longest for row in chain(rows, watched)))
         padding = padding_id(loaded.tokenizer)
         with preference.padding_kept(loaded.model):
             trainer = OurIds(
@@ -48,7 +49,7 @@ class ORPO(CausalMethod):
                 processing_class=loaded.tokenizer,
             )
         trainer.use_dpo_data_collator = True  # ours makes the same tensors
-        return preference.finish(job, loaded, trainer)
+        return preference.finish(job, loaded, trainer, _Ready(watched) if watched else None)
 
     def train(self, job: Job, trainer: Any) -> Trained:
         """Trains to the end."""

@@ -20,6 +20,7 @@ from attune_contract.spec import Workload
 from attune_trainer.data.encoding.ids import IdLists
 from attune_trainer.data.encoding.pairs import EncodedPair
 from attune_trainer.errors import InvalidConfigurationError
+from attune_trainer.methods import watching
 from attune_trainer.methods.base import Job, Loaded
 from attune_trainer.methods.reporting import Reporter
 
@@ -110,13 +111,14 @@ def padding_kept(model: Any) -> Iterator[None]:
         config.pad_token_id = padding
 
 
-def finish(job: Job, loaded: Loaded, trainer: Any) -> Any:
+def finish(job: Job, loaded: Loaded, trainer: Any, watched: Any = None) -> Any:
     """Undoes what TRL does to a model that it is given, and reports as every method does.
 
     Args:
         job: the training.
         loaded: its model.
         trainer: TRL's.
+        watched: its dataset of rows that are not learnt; None: nobody watches.
     """
     if "ref" in getattr(loaded.model, "peft_config", {}):  # a copy of an adapter that is still nothing
         loaded.model.delete_adapter("ref")
@@ -124,6 +126,8 @@ def finish(job: Job, loaded: Loaded, trainer: Any) -> Any:
         if parameter.requires_grad:  # TRL makes bfloat16 of adapters over 4-bit weights; small steps get lost in it
             parameter.data = parameter.data.to(torch.float32)
     trainer.processing_class = None  # or the Trainer would give the model the tokenizer's special tokens
-    trainer.add_callback(Reporter(job))
+    reporter = Reporter(job)
+    trainer.add_callback(reporter)
     trainer.remove_callback(PrinterCallback)
+    watching.attach(job, trainer, watched, reporter.stopwatch)
     return trainer

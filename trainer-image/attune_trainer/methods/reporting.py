@@ -25,11 +25,16 @@ class Stopwatch:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._ends: list[float] = []
+        self._left_out = 0.0
 
     def step(self) -> None:
         """One step is done."""
         if len(self._ends) <= MEASURED:
-            self._ends.append(self._clock())
+            self._ends.append(self._clock() - self._left_out)
+
+    def leave_out(self, seconds: float) -> None:
+        """Something else took so long."""
+        self._left_out += seconds
 
     def mean(self, *, is_last: bool) -> tuple[float, int] | tuple[None, None]:
         """Seconds per step, and over how many; None where too few are done.

@@ -22,10 +22,11 @@ class SFT(CausalMethod):
         encoder = Encoder(loaded.tokenizer, job.sequence_length)
         return EncodedRows(encoder.encode(example) for example in canonical.read(job.train, canonical.SUPERVISED))
 
-    def build(self, job: Job, loaded: Loaded, rows: Sequence[Encoded]) -> Any:
+    def build(self, job: Job, loaded: Loaded, rows: Sequence[Encoded], watched: Sequence[Encoded] = ()) -> Any:
         """The Trainer. Packed, a sequence holds several examples that do not see each other."""
         if not job.work.training.packing:
-            return loop.build(job, loaded, rows)
-        longest = max(len(row.input_ids) for row in rows)
+            return loop.build(job, loaded, rows, watched)
+        longest = max(len(row.input_ids) for row in (*rows, *watched))
         collator = packing.collator_for(loaded.model, padding_id(loaded.tokenizer), longest)
-        return loop.build(job, loaded, packing.PackedRows(rows, job.sequence_length), collator=collator)
+        packed = [packing.PackedRows(each, job.sequence_length) if each else () for each in (rows, watched)]
+        return loop.build(job, loaded, *packed, collator=collator)

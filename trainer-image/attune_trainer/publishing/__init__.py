@@ -1,1 +1,1 @@
-"""What is published beside the weights: the model card and the manifest. Pure: from figures to documents."""
+"""What is published beside the weights, and the proof that the weights are those that were evaluated."""

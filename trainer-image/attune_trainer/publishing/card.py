@@ -27,7 +27,8 @@ def render(config: RunConfig, labels: tuple[str, ...], reports: dict[str, Any]) 
         labels: of Classification, in the order of their numbers.
         reports: the training and the evaluation report, by name.
     """
-    work = config.workload
+    work, evaluation = config.workload, reports["evaluation"]
+    whole = [result for result in evaluation["results"] if result.get("slice") is None]
     lines = [
         *_metadata(work),
         f"# {config.run.name}",
@@ -37,11 +38,14 @@ def render(config: RunConfig, labels: tuple[str, ...], reports: dict[str, Any]) 
         *_labels(work, labels),
         "## Results on held-out rows",
         "",
-        "| metric | base | tuned | difference (95 % interval) | rows |",
-        "| --- | --- | --- | --- | --- |",
-        *(_result(result) for result in reports["evaluation"]["results"]),
+        f"Verdict of the run's gate: {evaluation['verdict']}. {evaluation['sentence']}",
         "",
-        *(f"- {r['metric']}: {r['definition']}" for r in reports["evaluation"]["results"]),
+        *(f"> {notice}\n" for notice in evaluation["notices"]),
+        f"| metric | over | its figure | tuned | difference ({evaluation['confidence']:.4g} interval) | rows |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(_result(result) for result in whole),
+        "",
+        *(f"- {metric}: {definition}" for metric, definition in {r["metric"]: r["definition"] for r in whole}.items()),
         "",
         "## Training",
         "",
@@ -95,7 +99,10 @@ def _result(result: dict[str, Any]) -> str:
     low, high = result.get("low"), result.get("high")
     interval = "" if low is None or high is None else f" ({low:.4g} to {high:.4g})"
     difference = f"{result['delta']:+.4g}{interval}"
-    return f"| {name} | {result['value']:.4g} | {result['tuned']:.4g} | {difference} | {result['rows']} |"
+    return (
+        f"| {name} | {result['baseline']} | {result['value']:.4g} | {result['tuned']:.4g} | {difference} | "
+        f"{result['rows']} |"
+    )
 
 
 def _effort(training: dict[str, Any]) -> str:

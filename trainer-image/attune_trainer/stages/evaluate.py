@@ -1,43 +1,47 @@
-"""Evaluate: the tuned model against its base, on the same held-out rows, tokens and batches."""
+"""Evaluate: the tuned model against its base and other baselines, on the same held-out rows."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from attune_contract import layout
-from attune_contract.enums import MetricName
-from attune_contract.outcome import Artifact, MetricResult, Outcome
+from attune_contract.outcome import Artifact, Outcome
 from attune_contract.spec import Resources
-from attune_trainer import checkpoints, inputs, models, results, support, versions
+from attune_trainer import checkpoints, inputs, results, support, versions
 from attune_trainer.context import Context
-from attune_trainer.data.encoding.select import encoder_for
 from attune_trainer.distributed import Process
-from attune_trainer.evaluation import comparison
-from attune_trainer.evaluation.forward import Forward
-from attune_trainer.evaluation.kinds.base import Given
-from attune_trainer.evaluation.kinds.select import kind_for
-from attune_trainer.evaluation.sides import Sides
-from attune_trainer.methods import device, loading
-from attune_trainer.methods.architecture import Architecture, labels_of
+from attune_trainer.evaluation import comparison, general, paper, report, scores, setting, slices, verdicts
+from attune_trainer.evaluation.comparison import Cache
+from attune_trainer.evaluation.page import render
+from attune_trainer.evaluation.report import Measured
+from attune_trainer.evaluation.scores import Scores
+from attune_trainer.evaluation.setting import Setting
+from attune_trainer.evaluation.sides import Models
+from attune_trainer.methods import device
+from attune_trainer.methods.architecture import Architecture
 
 
 @dataclass(frozen=True)
-class Setup:
+class Prepared:
     """What is measured, and on which models."""
 
-    sides: Sides
-    metrics: tuple[MetricName, ...]
-    step: int
+    setting: Setting
+    models: Models
+    description: dict[str, Any]
     """Of the checkpoint that is evaluated."""
+    text: general.General | None
+    """For forgetting."""
 
 
 def run(context: Context) -> Outcome:
-    """Scores base and tuned, and leaves the evaluation's report and every prediction.
+    """Scores every model, and leaves the evaluation's reports and every prediction.
 
     Raises:
         DigestMismatchError: data, model or checkpoint is not what earlier stages left.
-        InvalidDataError: the held-out rows cannot tell what the metrics ask.
+        InvalidDataError: the held-out rows cannot tell what the metrics ask, or some of them were learnt.
+        InvalidConfigurationError: a baseline cannot be asked as the manifest wants.
     """
     support.demand(context.config)
     given = results.inputs_of(context.config, context.stage, context.run)
@@ -46,67 +50,133 @@ def run(context: Context) -> Outcome:
     if done:
         context.log.info("this stage is complete already; its result is reported again")
         return done
-    setup = _prepare(context, given)
-    predictions = context.scratch / "predictions.jsonl"
+    prepared = _prepare(context, given)
     started = time.monotonic()
-    tallies = comparison.score(setup.sides, context.scratch, predictions)
-    measures = setup.sides.kind.measures()
-    found = tuple(measures[metric].result(metric, *tallies) for metric in setup.metrics)
-    report = _report(context, setup, found, time.monotonic() - started)
-    artifacts = (
-        context.run.put_file(layout.PREDICTIONS, predictions),
-        context.run.put_json(layout.EVALUATION_REPORT, report),
-    )
-    outcome = context.outcome(in_words(found)).model_copy(
-        update={
-            "evaluation": found,
-            "artifacts": artifacts,
-            "report_uri": context.run.uri(layout.EVALUATION_REPORT),
-        }
-    )
+    measured = _measure(context, given, prepared)
+    outcome = _finish(context, given, prepared, measured, time.monotonic() - started)
     results.save(context.run, key, outcome)
     return outcome
 
 
-def _prepare(context: Context, given: tuple[Artifact, ...]) -> Setup:
-    """Fetches what earlier stages left, and tokenises the held-out rows once for both models."""
+def _prepare(context: Context, given: tuple[Artifact, ...]) -> Prepared:
+    """Fetches what earlier stages left, and tokenises the held-out rows once for all models of a tokenizer."""
     work = context.config.workload
     place = device.choose(_one_gpu(context), Process())
     base = inputs.base_model(context, given)
     checkpoint = context.scratch / "checkpoint"
     description = checkpoints.read(context.run, given, checkpoint)
-    metrics = tuple(dict.fromkeys(metric.name for metric in work.evaluation.resolved_metrics(work.method)))
-    rows = _given(context, given, base, place, metrics)
-    kind = kind_for(rows)
-    architecture = Architecture(work, rows.labels, rows.forward.padding, base.trust_remote_code)
-    on_rows = _counting(context, 2 * len(kind.rows))
-    sides = Sides(work, architecture, base, checkpoint, place, kind, on_rows)
-    return Setup(sides, metrics, int(description["step"]))
+    made = setting.of(context, given, base, place)
+    tuned = made.tuned
+    text = setting.general_text(context, given, base, tuned.forward) if work.evaluation.forgetting else None
+    architecture = Architecture(work, tuned.labels, tuned.forward.padding, base.trust_remote_code)
+    models = Models(work, architecture, base, checkpoint, place, together=text is not None)
+    return Prepared(made, models, description, text)
 
 
-def _given(
-    context: Context,
-    given: tuple[Artifact, ...],
-    base: models.BaseModel,
-    place: device.Device,
-    metrics: tuple[MetricName, ...],
-) -> Given:
-    work = context.config.workload
-    train = context.run.fetch(inputs.demand(given, layout.TRAIN_DATA), context.scratch / "train.parquet")
-    test = context.run.fetch(inputs.demand(given, layout.TEST_DATA), context.scratch / "test.parquet")
-    tokenizer, labels = base.tokenizer(), labels_of(work, train)
-    return Given(
-        work=work,
-        encoder=encoder_for(work, tokenizer, base.sequence_length(work.training.sequence_length), labels),
-        labels=labels,
-        train=train,
-        test=test,
-        metrics=metrics,
-        forward=Forward(
-            device=place.name,
-            padding=loading.padding_id(tokenizer),
-            vocabulary=max(int(base.config().get("vocab_size", 0)), len(tokenizer)),
-        ),
+def _measure(context: Context, given: tuple[Artifact, ...], prepared: Prepared) -> Measured:
+    """Scores every row with every model, and judges."""
+    made, work = prepared.setting, context.config.workload
+    keys = setting.keys(context, given, prepared.setting, prepared.models)
+    cache = Cache(context.run, context.scratch, keys)
+    on_rows = _counting(context, sum(len(s.kind.rows) for s in made.sides) + len(prepared.text or ()))
+    own = [side for side in made.sides if side.source is None]
+    found = comparison.score(own, prepared.models, cache, on_rows)
+    read = _read_general(prepared, cache, on_rows)
+    found |= comparison.score([s for s in made.sides if s.source is not None], prepared.models, cache, on_rows)
+    evidence = verdicts.Evidence(
+        asked=work.evaluation.model_copy(update={"metrics": work.evaluation.resolved_metrics(work.method)}),
+        metrics=next(s.kind for s in made.sides if s.is_tuned).metrics(),
+        scores={side.name: found[side.name] for side in made.sides},
+        slices=slices.of(work.evaluation.slices, made.examples),
+        seed=work.training.seed,
+        people=setting.people(context, made),
+        general=read,
+    )
+    return Measured(made.sides, evidence, verdicts.judge(evidence), made.notices)
+
+
+def _read_general(prepared: Prepared, cache: Cache, on_rows: Callable[[int], None]) -> Scores | None:
+    """Both models on general text, or what an earlier attempt took of it."""
+    text = prepared.text
+    if text is None:
+        return None
+    known = cache.find(general.NAME, len(text))
+    if known is not None:
+        on_rows(len(text))
+        return known
+    path = cache.local(general.NAME)
+    scores.write(path, text.scored(prepared.models, on_rows), general.NAME)
+    cache.keep(general.NAME)
+    return scores.read(path, len(text))
+
+
+def _finish(
+    context: Context, given: tuple[Artifact, ...], prepared: Prepared, measured: Measured, seconds: float
+) -> Outcome:
+    """Uploads predictions, page and report."""
+    lines, page = context.scratch / "predictions.jsonl", context.scratch / "evaluation.html"
+    report.predictions(measured, lines)
+    about = _about(context, prepared, seconds)
+    render.write(paper.document(measured, prepared.setting.examples, _run(context, given, about, seconds)), page)
+    artifacts = (
+        context.run.put_file(layout.PREDICTIONS, lines),
+        context.run.put_file(layout.EVALUATION_PAGE, page),
+        context.run.put_json(layout.EVALUATION_REPORT, {**about, **report.document(measured)}),
+    )
+    told = f"{report.in_words(measured.found.results)} {measured.judgement.verdict}: {measured.in_words()}"
+    return context.outcome(told).model_copy(
+        update={
+            "evaluation": measured.found.results,
+            "checks": measured.found.checks,
+            "artifacts": artifacts,
+            "report_uri": context.run.uri(layout.EVALUATION_REPORT),
+        }
+    )
+
+
+def _about(context: Context, prepared: Prepared, seconds: float) -> dict[str, Any]:
+    """What the evaluation ran on."""
+    return {
+        "run": context.config.run.id,
+        "method": context.config.workload.method.value,
+        "step": prepared.description["step"],
+        "baselines": prepared.setting.baselines(),
+        "precision": "bfloat16" if prepared.models.place.bf16 else "float32",
+        "seed": context.config.workload.training.seed,
+        "seconds": round(seconds, 3),
+        "predictions": context.run.uri(layout.PREDICTIONS),
+        "page": context.run.uri(layout.EVALUATION_PAGE),
+        "versions": versions.packages(),
+    }
+
+
+def _run(context: Context, given: tuple[Artifact, ...], about: dict[str, Any], seconds: float) -> paper.Run:
+    """What the page tells of the run besides."""
+    reports = {
+        path: json.loads(
+            context.run.fetch(inputs.demand(given, path), context.scratch / "of-page.json").read_text("utf-8")
+        )
+        for path in (layout.VALIDATION_REPORT, layout.TRAINING_REPORT)
+    }
+    validation, config = reports[layout.VALIDATION_REPORT], context.config
+    model = validation["model"]
+    lineage = {
+        "run": {"id": config.run.id, "name": config.run.name, "namespace": config.run.namespace},
+        "model": {name: model.get(name) for name in ("source", "revision", "digest")},
+        "artifacts": {artifact.path: artifact.digest for artifact in given},
+        "seeds": {"training": config.workload.training.seed, "split": config.workload.dataset.split.seed},
+        "runtime": {"name": config.runtime.name, "image": config.runtime.image},
+        "baselines": about["baselines"],
+        "versions": about["versions"],
+    }
+    return paper.Run(
+        config=config,
+        validation=validation,
+        training=reports[layout.TRAINING_REPORT],
+        lineage=lineage,
+        seconds=seconds,
+        step=int(about["step"]),
+        now=context.now(),
     )
 
 
@@ -117,45 +187,15 @@ def _one_gpu(context: Context) -> Resources:
 
 
 def _counting(context: Context, total: int) -> Callable[[int], None]:
-    """Tells the board how many of the rows (of both models) are done, and how long the rest takes."""
+    """Tells the board how many of the rows (of all models) are done, and how long the rest takes."""
     started = time.monotonic()
     done = 0
 
     def count(rows: int) -> None:
         nonlocal done
         done += rows
-        left = (time.monotonic() - started) / done * (total - done)
-        context.board.update(step=done, total_steps=total, eta_seconds=round(left, 1))
+        left = (time.monotonic() - started) / done * (total - done) if done else None
+        context.board.update(step=done, total_steps=total, eta_seconds=None if left is None else round(left, 1))
 
     context.board.update(total_steps=total)
     return count
-
-
-def _report(context: Context, setup: Setup, found: tuple[MetricResult, ...], seconds: float) -> dict[str, Any]:
-    kind, place = setup.sides.kind, setup.sides.place
-    measures = kind.measures()
-    return {
-        "run": context.config.run.id,
-        "method": context.config.workload.method.value,
-        "step": setup.step,
-        "rows": len(kind.rows),
-        "results": [
-            {
-                **result.model_dump(mode="json", exclude_none=True),
-                "definition": measures[result.metric].definition,
-                "interval": measures[result.metric].certainty,
-            }
-            for result in found
-        ],
-        **kind.details(),
-        "precision": "bfloat16" if place.bf16 else "float32",
-        "seconds": round(seconds, 3),
-        "predictions": context.run.uri(layout.PREDICTIONS),
-        "versions": versions.packages(),
-    }
-
-
-def in_words(found: tuple[MetricResult, ...]) -> str:
-    """The results in one sentence."""
-    parts = [f"{r.metric.value} {r.value:.4g} → {r.tuned:.4g}" for r in found]
-    return f"Base → tuned on {found[0].rows} held-out rows: {', '.join(parts)}."

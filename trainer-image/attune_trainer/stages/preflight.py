@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from attune_contract import layout
-from attune_contract.outcome import Outcome
+from attune_contract.outcome import Artifact, Outcome
 from attune_trainer import models, results, support
 from attune_trainer.context import Context
-from attune_trainer.data import objects
+from attune_trainer.data import general, objects
 from attune_trainer.data.check import Progress
+from attune_trainer.data.figures import Sides
 from attune_trainer.data.problems import ProblemLog
 from attune_trainer.errors import BlockedError, InvalidDataError, blocked
+from attune_trainer.evaluation.textmetrics import structure
 from attune_trainer.examination import Subject, examine, in_words
 
 _PROBE = "reports/.probe"
@@ -22,6 +25,8 @@ class Access:
 
     model: models.Listing
     data: objects.Found
+    general: tuple[objects.DataFile, ...] = ()
+    """Files of spec.evaluation.forgetting."""
 
 
 def run(context: Context) -> Outcome:
@@ -34,6 +39,7 @@ def run(context: Context) -> Outcome:
         DoesNotFitError, OverBudgetError: the data is good, and training would need more than there is.
     """
     support.demand(context.config)
+    structure.check(context.config.workload.evaluation.metrics or ())
     problems = ProblemLog(context.scratch / "problems.jsonl")
     access = look_at_everything(context, problems)
     key = results.key(context.config, context.stage, ())
@@ -46,17 +52,16 @@ def run(context: Context) -> Outcome:
     models.check_small_files(base)
     uri = context.run.uri(layout.VALIDATION_REPORT)
     subject = Subject(context.config, access.data, base, source, context.scratch, _telling(context), uri)
+    texts = general.read(context.config.workload, access.general, problems, context.scratch)
     found = examine(subject, problems)
     written = context.run.put_file(layout.VALIDATION_REPORT, found.json)
     context.run.put_file(layout.VALIDATION_PAGE, found.page)
     if found.unusable:
         raise InvalidDataError(found.unusable, found.validation, (written,))
     found.judgement.demand(found.validation, (written,))
-    data = (
-        context.run.put_file(layout.TRAIN_DATA, found.checked.sides.train),
-        context.run.put_file(layout.TEST_DATA, found.checked.sides.test),
-    )
-    outcome = context.outcome(in_words(found.validation) + found.judgement.in_words()).model_copy(
+    data = _put(context, found.checked.sides, texts)
+    told = in_words(found.validation, found.checked.sides.validation_rows) + found.judgement.in_words()
+    outcome = context.outcome(told).model_copy(
         update={
             "validation": found.validation,
             "estimate": found.judgement.estimate,
@@ -66,6 +71,17 @@ def run(context: Context) -> Outcome:
     )
     results.save(context.run, key, outcome)
     return outcome
+
+
+def _put(context: Context, sides: Sides, texts: Path | None) -> tuple[Artifact, ...]:
+    """Uploads the canonical rows."""
+    files = {
+        layout.TRAIN_DATA: sides.train,
+        layout.VALIDATION_DATA: sides.validation,
+        layout.TEST_DATA: sides.test,
+        layout.GENERAL_DATA: texts,
+    }
+    return tuple(context.run.put_file(path, file) for path, file in files.items() if file)
 
 
 def look_at_everything(context: Context, problems: ProblemLog) -> Access:
@@ -82,6 +98,7 @@ def look_at_everything(context: Context, problems: ProblemLog) -> Access:
         missing.append(error)
     data = context.config.workload.dataset
     found = objects.find(context.stores, data.train, data.test, problems, missing)
+    texts = general.find(context.config.workload, context.stores, problems, missing)
     try:
         context.run.put_bytes(_PROBE, b"")
         context.run.store.delete(context.run.uri(_PROBE))
@@ -90,7 +107,7 @@ def look_at_everything(context: Context, problems: ProblemLog) -> Access:
         missing.append(error if text.startswith("spec.") else type(error)(f"spec.output.uri: {text}"))
     if missing or listing is None:
         raise blocked(missing)
-    return Access(listing, found)
+    return Access(listing, found, texts)
 
 
 def _telling(context: Context) -> Callable[[Progress], None]:

@@ -1,6 +1,7 @@
 """Train: from the rows that preflight accepted to one complete checkpoint."""
 
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from attune_contract import layout
 from attune_contract.outcome import Artifact, Outcome
 from attune_trainer import checkpoints, inputs, models, results, support, versions
 from attune_trainer.context import Context
+from attune_trainer.data import canonical, leaks
 from attune_trainer.distributed import Process
 from attune_trainer.methods import device
 from attune_trainer.methods.base import Job, Step, Trained
@@ -22,6 +24,7 @@ def run(context: Context) -> Outcome:
     Raises:
         InvalidConfigurationError: no GPU where one is asked for, or a batch that cannot be divided.
         DigestMismatchError: the data or model is not what preflight saw.
+        InvalidDataError: rows of test are among those to learn from.
         OutOfMemoryError, DivergedError: as they say.
     """
     support.demand(context.config)
@@ -34,7 +37,7 @@ def run(context: Context) -> Outcome:
     process = Process.of(context.environment)
     place = device.choose(context.config.workload.resources, process)
     base = inputs.base_model(context, given)
-    data = context.run.fetch(inputs.demand(given, layout.TRAIN_DATA), context.scratch / "train.parquet")
+    data = _data(context, given)
     job = _job(context, process, place, base, data)
     folder = context.scratch / "checkpoint"
     trained = _train(job, folder)
@@ -43,12 +46,39 @@ def run(context: Context) -> Outcome:
     return _finish(context, key, _describe(context, given, base), trained, folder)
 
 
+@dataclass(frozen=True)
+class _Data:
+    """The canonical rows that training sees, fetched."""
+
+    train: Path
+    validation: Path | None
+
+
+def _data(context: Context, given: tuple[Artifact, ...]) -> _Data:
+    """Fetches the rows, and makes sure once more that none of test is among them.
+
+    Raises:
+        InvalidDataError: a row of test would be learnt, or would choose the weights.
+    """
+    work = context.config.workload
+    train = context.run.fetch(inputs.demand(given, layout.TRAIN_DATA), context.scratch / "train.parquet")
+    watched = inputs.find(given, layout.VALIDATION_DATA)
+    if work.training.keep_best and watched is None:
+        inputs.demand(given, layout.VALIDATION_DATA)
+    validation = context.run.fetch(watched, context.scratch / "validation.parquet") if watched else None
+    if not work.evaluation.allow_leakage:
+        test = context.run.fetch(inputs.demand(given, layout.TEST_DATA), context.scratch / "test.parquet")
+        leaks.refuse(test, [file for file in (train, validation) if file], canonical.kind_of(work.method))
+    return _Data(train, validation)
+
+
 def _train(job: Job, folder: Path) -> Trained:
     """The five steps of a method."""
     method = METHODS[job.work.method]
     loaded = method.load(job)
     rows = method.prepare(job, loaded)
-    trainer = method.build(job, loaded, rows)
+    watched = method.prepare(replace(job, train=job.validation), loaded) if job.validation else ()
+    trainer = method.build(job, loaded, rows, watched)
     trained = method.train(job, trainer)
     if job.process.is_first:
         method.save(job, loaded, folder)
@@ -65,14 +95,16 @@ def _leave_group() -> None:
         distributed.destroy_process_group()
 
 
-def _job(context: Context, process: Process, place: device.Device, base: models.BaseModel, data: Path) -> Job:
+def _job(context: Context, process: Process, place: device.Device, base: models.BaseModel, data: _Data) -> Job:
     def report(step: Step) -> None:
         context.board.update(**progress_of(step))
         if process.is_first:
             context.log.info("step %d of %d: loss %.4f", step.step, step.total_steps, step.loss)
 
     work = context.config.workload
-    return Job(work, base, data, process, place, context.scratch, report, time.monotonic)
+    return Job(
+        work, base, data.train, process, place, context.scratch, report, time.monotonic, validation=data.validation
+    )
 
 
 def progress_of(step: Step) -> dict[str, Any]:
@@ -105,7 +137,7 @@ def _describe(context: Context, given: tuple[Artifact, ...], base: models.BaseMo
 
 def _finish(context: Context, key: str, description: dict[str, Any], trained: Trained, folder: Path) -> Outcome:
     """Uploads checkpoint and report, then marks the stage as complete."""
-    checkpoint = checkpoints.write(context.run, folder, trained.figures.steps, description)
+    checkpoint = checkpoints.write(context.run, folder, trained.step, description)
     report = context.run.put_json(layout.TRAINING_REPORT, _report(context, trained))
     outcome = context.outcome(_in_words(trained)).model_copy(
         update={
@@ -137,6 +169,9 @@ def _report(context: Context, trained: Trained) -> dict[str, Any]:
             }
             for step in trained.history
         ],
+        "validation": [{"step": p.step, "epoch": p.epoch, "loss": p.loss} for p in trained.validation],
+        "checkpointStep": trained.step,
+        "stoppedEarly": trained.stopped_early,
     }
 
 
@@ -146,5 +181,16 @@ def _in_words(trained: Trained) -> str:
     first = trained.history[0].loss
     return (
         f"{figures.steps} steps over {figures.tokens} tokens in {figures.seconds:.0f} s: loss {first:.3f} at first, "
-        f"{figures.train_loss:.3f} at the end; {figures.trainable_parameters} parameters trained, {share:.1%} of all."
+        f"{figures.train_loss:.3f} at the end{_validation(trained)}; {figures.trainable_parameters} parameters "
+        f"trained, {share:.1%} of all."
+    )
+
+
+def _validation(trained: Trained) -> str:
+    """What the validation rows said, for the sentence."""
+    if not trained.validation:
+        return ""
+    early = ", which ended early as it got no better" if trained.stopped_early else ""
+    return (
+        f"{early}; {trained.figures.validation_loss:.3f} on the validation rows at step {trained.step}, which is kept"
     )

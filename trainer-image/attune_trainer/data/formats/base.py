@@ -4,10 +4,11 @@ Codes follow OpenAI's data preparation guide ("Data preparation and analysis for
 a name.
 """
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from attune_contract.enums import DataFormat
 from attune_contract.spec import Rating
@@ -39,6 +40,7 @@ class Format:
         known_as: what the shape is called, where that is not the format.
         columns: spec.dataset.columns.
         rating: spec.dataset.rating.
+        slices: spec.evaluation.slices: columns that rows have beside.
     """
 
     name: DataFormat
@@ -48,6 +50,7 @@ class Format:
     known_as: str = ""
     columns: Mapping[str, str] | None = None
     rating: Rating | None = None
+    slices: tuple[str, ...] = ()
 
     @cached_property
     def names(self) -> Names:
@@ -68,11 +71,41 @@ class Format:
 
     def check(self, row: Row, row_id: str) -> Checked:
         """The row's examples, or all that is wrong with it."""
-        return self.check_row(row, row_id, self.names)
+        checked = self.check_row(row, row_id, self.names)
+        if not self.slices:
+            return checked
+        wrong = slice_findings(row, self.slices)
+        if isinstance(checked, list) or wrong:
+            return [*(checked if isinstance(checked, list) else ()), *wrong]
+        values = json.dumps({column: _as_text(row[column]) for column in self.slices}, ensure_ascii=False)
+        return tuple(replace(example, slices=values) for example in checked)  # type: ignore[type-var]  # dataclasses
 
     def fits(self, row: Row) -> bool:
         """Whether a row has every field that it must have."""
         return all(self.names.columns[name] in row for name in self.fields)
+
+
+def slice_findings(row: Row, columns: tuple[str, ...]) -> list[Finding]:
+    """What is wrong with the columns that a row is told apart by.
+
+    Args:
+        row: the row.
+        columns: spec.evaluation.slices.
+    """
+    absent = [missing(row, column) for column in columns if column not in row]
+    nested = [
+        Finding("data_type", f"{c!r} is a slice of the evaluation and must be one value, and is {type_name(row[c])}", c)
+        for c in columns
+        if isinstance(row.get(c), list | dict)
+    ]
+    return absent + nested
+
+
+def _as_text(value: Any) -> str:
+    """A value as slices are named by: nothing and an empty text are the same."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value) if isinstance(value, bool | int | float) else str(value)
 
 
 def is_blank(value: object) -> bool:

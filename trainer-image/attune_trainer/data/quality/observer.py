@@ -38,11 +38,13 @@ class QualityReport:
         figures: for the report, as JSON: `quality` with what was looked at and found, `examples` by warning, each with
             file, line and note.
         labels: rows of train by label, most frequent first; empty where rows have none.
+        leaks: rows of test that are in train exactly as they are, each with the first such row.
     """
 
     warnings: tuple[WarningCount, ...] = ()
     figures: dict[str, Any] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
+    leaks: tuple[Twin, ...] = ()
 
 
 @dataclass
@@ -116,7 +118,7 @@ class Observer:
         self.seconds += time.perf_counter() - began - (self.shingles.seconds - near_before)
         told = tuple(warning for warning in found.warnings(locate) if warning)
         figures = {"quality": found.figures() | self._costs(), "examples": found.examples(locate)}
-        return QualityReport(told, figures, found.labels)
+        return QualityReport(told, figures, found.labels, tuple(found.leaks["exact"]))
 
     def _look(self) -> None:
         waiting, self._waiting = self._waiting, _Waiting()

@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from attune_contract.enums import MetricName
+from attune_contract.spec import Metric as Asked
 from attune_contract.spec import Workload
 from attune_trainer.data import canonical
 from attune_trainer.data.examples import Example
 from attune_trainer.evaluation.forward import Forward
-from attune_trainer.evaluation.measures import Measure, Score
+from attune_trainer.evaluation.prompting import PLAIN, Prompting
+from attune_trainer.evaluation.scores import Score
+from attune_trainer.evaluation.textmetrics.base import Description, Metric
+
+Metrics = Mapping[MetricName, Metric[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -19,12 +24,13 @@ class Given:
 
     Args:
         work: the manifest's blocks.
-        encoder: the encoder that training ran on.
+        encoder: the encoder that training ran on; for another model, the same with its tokenizer.
         labels: of Classification, in the order of their numbers.
         train: parquet of the rows that were learnt.
         test: parquet of the held-out rows.
         metrics: those asked for.
         forward: passes through a model.
+        prompting: what goes before each prompt.
     """
 
     work: Workload
@@ -32,12 +38,22 @@ class Given:
     labels: tuple[str, ...]
     train: Path
     test: Path
-    metrics: tuple[MetricName, ...]
+    metrics: tuple[Asked, ...]
     forward: Forward
+    prompting: Prompting = PLAIN
+
+    @property
+    def names(self) -> tuple[MetricName, ...]:
+        """The metrics' names."""
+        return tuple(metric.name for metric in self.metrics)
 
     def held_out(self) -> list[Any]:
         """The held-out rows."""
         return list(canonical.read(self.test, canonical.kind_of(self.work.method)))
+
+    def as_asked(self, examples: Sequence[Any]) -> list[Any]:
+        """The rows with what goes before their prompts."""
+        return [self.prompting.before(example) for example in examples]
 
 
 @dataclass(frozen=True)
@@ -56,15 +72,19 @@ class Row:
 
 
 class Kind(Protocol):
-    """One way to score held-out rows. Rows are tokenised when it is made, once for all models."""
+    """One way to score held-out rows. Rows are tokenised when it is made, once for all models of a tokenizer."""
 
     @property
     def rows(self) -> Sequence[Row]:
         """The held-out rows, in order."""
         ...
 
-    def measures(self) -> Mapping[MetricName, Measure]:
-        """What the metrics mean here, from the figures of `score`."""
+    def metrics(self) -> Metrics:
+        """The metrics that `score` takes, by name, in the order in which they were asked for."""
+        ...
+
+    def about(self) -> Mapping[MetricName, Description]:
+        """What they mean here."""
         ...
 
     def batches(self) -> list[list[int]]:

@@ -19,10 +19,6 @@ class ClosedSet:
     candidates: tuple[tuple[Asked, ...], ...] = ()
     """By row, then by label, where labels are longer than one token."""
 
-    def number(self, answer: str) -> int | None:
-        """The index of an answer among the labels; None where it is none of them, and then the row counts as wrong."""
-        return self.labels.index(answer) if answer in self.labels else None
-
     def in_words(self) -> str | None:
         """How labels are scored."""
         if not self.labels:

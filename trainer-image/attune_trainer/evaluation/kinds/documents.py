@@ -2,24 +2,24 @@
 
 from array import array
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from attune_contract.enums import MetricName
 from attune_trainer.data.encoding.text import SHORTEST_WINDOW, TextEncoder
 from attune_trainer.data.examples import Document
 from attune_trainer.errors import InvalidDataError
-from attune_trainer.evaluation import measures
 from attune_trainer.evaluation.forward import Asked
-from attune_trainer.evaluation.kinds.base import Given, Row
-from attune_trainer.evaluation.measures import Measure, Score
+from attune_trainer.evaluation.kinds.base import Given, Metrics, Row
+from attune_trainer.evaluation.scores import Score
+from attune_trainer.evaluation.textmetrics.base import Description
+from attune_trainer.evaluation.textmetrics.likelihoods import Perplexity, Read
 
-_MEASURES = {
-    MetricName.PERPLEXITY: measures.perplexity(
-        "exp of the mean negative log-likelihood per token of the held-out documents, each cut into windows of "
-        "training.sequenceLength that do not overlap; the first token of a window and end-of-text are not counted. "
-        "Lower is better."
-    )
-}
+_PERPLEXITY = Perplexity()
+_DEFINITION = (
+    "exp of the mean negative log-likelihood per token of the held-out documents, each cut into windows of "
+    "training.sequenceLength that do not overlap; the first token of a window and end-of-text are not counted."
+)
 
 
 class DocumentKind:
@@ -43,9 +43,13 @@ class DocumentKind:
                 "spec.dataset.test or spec.dataset.split: no held-out document has two tokens; hold out longer ones."
             )
 
-    def measures(self) -> Mapping[MetricName, Measure]:
+    def metrics(self) -> Metrics:
         """Perplexity."""
-        return _MEASURES
+        return {MetricName.PERPLEXITY: _PERPLEXITY}
+
+    def about(self) -> Mapping[MetricName, Description]:
+        """What it means of documents."""
+        return {MetricName.PERPLEXITY: replace(_PERPLEXITY.describe(), definition=_DEFINITION)}
 
     def batches(self) -> list[list[int]]:
         """Grouped by length."""
@@ -80,5 +84,5 @@ class DocumentKind:
 
 
 def _score(row: int, nll: float, tokens: int) -> Score:
-    figures = {measures.NLL: nll, measures.TOKENS: tokens}
-    return Score(row, figures, dict(figures))
+    figures = {MetricName.PERPLEXITY: _PERPLEXITY.row(Read(nll, tokens))}
+    return Score(row, figures, {"nll": nll, "tokens": tokens})

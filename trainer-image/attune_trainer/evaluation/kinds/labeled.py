@@ -1,6 +1,7 @@
 """Texts with labels: which label a model finds most likely, by one pass over the text."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,21 +9,17 @@ import torch
 from attune_contract.enums import ClassificationStyle, MetricName
 from attune_trainer.data.examples import Labeled
 from attune_trainer.errors import InvalidDataError
-from attune_trainer.evaluation import measures
-from attune_trainer.evaluation.kinds.base import Given, Row
-from attune_trainer.evaluation.measures import Measure, Score
+from attune_trainer.evaluation.kinds.base import Given, Metrics, Row
+from attune_trainer.evaluation.scores import Score
+from attune_trainer.evaluation.textmetrics import select
+from attune_trainer.evaluation.textmetrics.base import Description
 
-_RIGHT, _LOSS = "right", "logLoss"
 _ACCURACY = {
     ClassificationStyle.TOKEN: "Share of rows whose label's token has the highest logit among the tokens of all "
     "labels, after the text and `Label:`. Base: the language model asked the same way.",
     ClassificationStyle.HEAD: "Share of rows whose label has the highest logit of the classification head. Base: the "
     "base with the head that training began from, drawn at random with training.seed.",
 }
-_LOG_LOSS = (
-    "Mean negative log-likelihood of the right label in nats, over rows; a row's likelihoods are those of its labels "
-    "alone and add up to one. Lower is better."
-)
 
 
 class LabeledKind:
@@ -39,19 +36,26 @@ class LabeledKind:
         self._style = given.work.resolved_classification().style
         self._labels = given.labels
         self._forward = given.forward
+        self._metrics = {name: select.of_labels(name, self._labels) for name in given.names}
         examples: list[Labeled] = given.held_out()
         _demand_known(examples, self._labels)
-        self._prompts: list[list[int]] = [given.encoder.prompt(example.text) for example in examples]
+        asked: list[Labeled] = given.as_asked(examples)
+        self._prompts: list[list[int]] = [given.encoder.prompt(example.text) for example in asked]
         self._expected = [self._labels.index(example.label) for example in examples]
         self._tokens = self._tokens_of(given.encoder)
         self.rows = [Row.of(example, expected=example.label) for example in examples]
 
-    def measures(self) -> Mapping[MetricName, Measure]:
-        """Accuracy and LabelLogLoss."""
-        return {
-            MetricName.ACCURACY: measures.share(_ACCURACY[self._style], _RIGHT),
-            MetricName.LABEL_LOG_LOSS: measures.mean_resampled(_LOG_LOSS, _LOSS),
-        }
+    def metrics(self) -> Metrics:
+        """Accuracy, MacroF1 and LabelLogLoss."""
+        return self._metrics
+
+    def about(self) -> Mapping[MetricName, Description]:
+        """What they mean of labels that are tokens, or of a head."""
+        found = {name: metric.describe() for name, metric in self._metrics.items()}
+        if MetricName.ACCURACY in found:
+            told = _ACCURACY[self._style]
+            found[MetricName.ACCURACY] = replace(found[MetricName.ACCURACY], definition=told)
+        return found
 
     def batches(self) -> list[list[int]]:
         """Grouped by length."""
@@ -88,11 +92,13 @@ class LabeledKind:
         return [encoder.label_tokens[label] for label in self._labels]
 
     def _score(self, row: int, likelihoods: list[float]) -> Score:
-        best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
-        expected = self._expected[row]
-        right, loss = best == expected, -likelihoods[expected]
-        said = {"label": self._labels[best], "right": right, _LOSS: loss}
-        return Score(row, {_RIGHT: float(right), _LOSS: loss}, said)
+        best = self._labels[max(range(len(likelihoods)), key=likelihoods.__getitem__)]
+        expected = self._labels[self._expected[row]]
+        figures = {
+            name: metric.row(likelihoods if name is MetricName.LABEL_LOG_LOSS else best, expected)
+            for name, metric in self._metrics.items()
+        }
+        return Score(row, figures, {"label": best, "logLoss": -likelihoods[self._expected[row]]})
 
 
 def _demand_known(examples: list[Labeled], labels: tuple[str, ...]) -> None:

@@ -1,23 +1,22 @@
 """Preference pairs: how much likelier the wanted answer is than the other."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from attune_contract.enums import MetricName
 from attune_trainer.data.encoding.pairs import EncodedPair, PairEncoder
 from attune_trainer.data.examples import Pair
-from attune_trainer.evaluation import measures
-from attune_trainer.evaluation.kinds.base import Given, Row
-from attune_trainer.evaluation.measures import Measure, Score
+from attune_trainer.evaluation.kinds.base import Given, Metrics, Row
+from attune_trainer.evaluation.scores import Score
+from attune_trainer.evaluation.textmetrics.base import Description
+from attune_trainer.evaluation.textmetrics.likelihoods import Both, PreferenceMargin
 
-_MARGIN = "margin"
-_MEASURES = {
-    MetricName.PREFERENCE_MARGIN: measures.mean(
-        "Mean over held-out pairs of the log-likelihood of the chosen answer less that of the rejected one, each "
-        "summed over the answer's tokens, in nats; rows are cut at training.sequenceLength. Higher is better.",
-        _MARGIN,
-    )
-}
+_MARGIN = PreferenceMargin()
+_DEFINITION = (
+    "Mean over held-out pairs of the log-likelihood of the chosen answer less that of the rejected one, each summed "
+    "over the answer's tokens, in nats; rows are cut at training.sequenceLength."
+)
 
 
 class PairKind:
@@ -31,15 +30,19 @@ class PairKind:
         encoder: PairEncoder = given.encoder
         examples: list[Pair] = given.held_out()
         self._forward = given.forward
-        self._encoded: list[EncodedPair] = [encoder.encode(example) for example in examples]
+        self._encoded: list[EncodedPair] = [encoder.encode(example) for example in given.as_asked(examples)]
         self.rows = [
             Row.of(example, chosenTokens=len(encoded.chosen), rejectedTokens=len(encoded.rejected))
             for example, encoded in zip(examples, self._encoded, strict=True)
         ]
 
-    def measures(self) -> Mapping[MetricName, Measure]:
+    def metrics(self) -> Metrics:
         """PreferenceMargin."""
-        return _MEASURES
+        return {MetricName.PREFERENCE_MARGIN: _MARGIN}
+
+    def about(self) -> Mapping[MetricName, Description]:
+        """What it means of pairs."""
+        return {MetricName.PREFERENCE_MARGIN: replace(_MARGIN.describe(), definition=_DEFINITION)}
 
     def batches(self) -> list[list[int]]:
         """Grouped by length; a pair is two rows to the model."""
@@ -61,5 +64,5 @@ class PairKind:
 
 
 def _score(row: int, chosen: float, rejected: float) -> Score:
-    margin = chosen - rejected
-    return Score(row, {_MARGIN: margin}, {"chosen": chosen, "rejected": rejected, _MARGIN: margin})
+    figures = {MetricName.PREFERENCE_MARGIN: _MARGIN.row(Both(chosen, rejected))}
+    return Score(row, figures, {"chosen": chosen, "rejected": rejected, "margin": chosen - rejected})

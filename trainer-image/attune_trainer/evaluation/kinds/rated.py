@@ -1,21 +1,23 @@
 """Rated answers: how much likelier wanted answers are than unwanted ones."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from attune_contract.enums import MetricName
 from attune_trainer.data.encoding.rated import EncodedRated, RatedEncoder
 from attune_trainer.data.examples import Rated
 from attune_trainer.errors import InvalidDataError
-from attune_trainer.evaluation import measures
-from attune_trainer.evaluation.kinds.base import Given, Row
-from attune_trainer.evaluation.measures import Measure, Score
+from attune_trainer.evaluation.kinds.base import Given, Metrics, Row
+from attune_trainer.evaluation.scores import Score
+from attune_trainer.evaluation.textmetrics.base import Description
+from attune_trainer.evaluation.textmetrics.likelihoods import RatedMargin
 
-_LIKELIHOOD = "logLikelihood"
+_MARGIN = RatedMargin()
 _DEFINITION = (
     "Mean log-likelihood of held-out desirable answers less that of undesirable ones, each summed over the answer's "
     "tokens, in nats; rows are cut at training.sequenceLength. Answers to different prompts are compared, so that only "
-    "the difference to the base tells something. Higher is better."
+    "the difference to the base tells something."
 )
 
 
@@ -35,15 +37,19 @@ class RatedKind:
         self._desirable = [example.desirable for example in examples]
         _demand_both(self._desirable)
         self._forward = given.forward
-        self._encoded: list[EncodedRated] = [encoder.encode(example) for example in examples]
+        self._encoded: list[EncodedRated] = [encoder.encode(example) for example in given.as_asked(examples)]
         self.rows = [
             Row.of(example, desirable=example.desirable, tokens=len(encoded.answer))
             for example, encoded in zip(examples, self._encoded, strict=True)
         ]
 
-    def measures(self) -> Mapping[MetricName, Measure]:
+    def metrics(self) -> Metrics:
         """PreferenceMargin."""
-        return {MetricName.PREFERENCE_MARGIN: measures.between_groups(_DEFINITION, _LIKELIHOOD, self._desirable)}
+        return {MetricName.PREFERENCE_MARGIN: _MARGIN}
+
+    def about(self) -> Mapping[MetricName, Description]:
+        """What it means of ratings."""
+        return {MetricName.PREFERENCE_MARGIN: replace(_MARGIN.describe(), definition=_DEFINITION)}
 
     def batches(self) -> list[list[int]]:
         """Grouped by length."""
@@ -56,7 +62,14 @@ class RatedKind:
         """The log-likelihood of each answer."""
         asked = [(self._encoded[i].prompt, self._encoded[i].answer) for i in batch]
         found = self._forward.log_likelihoods(model, asked)
-        return [Score(i, {_LIKELIHOOD: figure}, {_LIKELIHOOD: figure}) for i, figure in zip(batch, found, strict=True)]
+        return [
+            Score(
+                i,
+                {MetricName.PREFERENCE_MARGIN: _MARGIN.row(figure, self._desirable[i])},
+                {"logLikelihood": figure},
+            )
+            for i, figure in zip(batch, found, strict=True)
+        ]
 
     def details(self) -> dict[str, Any]:
         """How many rows each mean is over."""

@@ -1,7 +1,7 @@
 """Supervised rows: likelihood of the answer, choice among the answers of train, and a greedily generated answer."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,33 +10,27 @@ from attune_contract.enums import MetricName
 from attune_trainer.data import canonical
 from attune_trainer.data.encoding.supervised import Encoder
 from attune_trainer.data.examples import Supervised
-from attune_trainer.evaluation import measures
 from attune_trainer.evaluation.forward import Forward
 from attune_trainer.evaluation.kinds import closed_set
-from attune_trainer.evaluation.kinds.base import Given, Row
+from attune_trainer.evaluation.kinds.base import Given, Metrics, Row
 from attune_trainer.evaluation.kinds.closed_set import ClosedSet
-from attune_trainer.evaluation.measures import Measure, Score
+from attune_trainer.evaluation.scores import Score
+from attune_trainer.evaluation.textmetrics import select
+from attune_trainer.evaluation.textmetrics.base import Description, Floats, Metric
+from attune_trainer.evaluation.textmetrics.likelihoods import Perplexity, Read
 from attune_trainer.methods import loading
 
 SOME_MORE = 8
-_RIGHT = {metric: f"right:{metric.value}" for metric in (MetricName.ACCURACY, MetricName.EXACT_MATCH)}
-_MEASURES = {
-    MetricName.ACCURACY: measures.share(
-        "Share of rows whose answer has the highest likelihood among the distinct answers of train (the closed set): "
-        "by the logit of its one token where every answer is one token after every prompt, else by the sum of its "
-        "tokens' log-likelihoods, the end token included. A row whose answer is not in the set is wrong.",
-        _RIGHT[MetricName.ACCURACY],
-    ),
-    MetricName.EXACT_MATCH: measures.share(
-        "Share of rows whose greedily generated answer equals the expected one. Normalisation: special tokens removed, "
-        "white space at both ends stripped; nothing else.",
-        _RIGHT[MetricName.EXACT_MATCH],
-    ),
-    MetricName.PERPLEXITY: measures.perplexity(
-        "exp of the mean negative log-likelihood over all answer tokens of all rows, the end token included; rows are "
-        "cut at training.sequenceLength. Lower is better."
-    ),
+_PERPLEXITY = Perplexity()
+_DEFINITIONS = {
+    MetricName.ACCURACY: "Share of rows whose answer has the highest likelihood among the distinct answers of train "
+    "(the closed set): by the logit of its one token where every answer is one token after every prompt, else by the "
+    "sum of its tokens' log-likelihoods, the end token included. A row whose answer is not in the set is wrong.",
+    MetricName.PERPLEXITY: "exp of the mean negative log-likelihood over all answer tokens of all rows, the end token "
+    "included; rows are cut at training.sequenceLength.",
 }
+CHOICES = frozenset({MetricName.ACCURACY, MetricName.MACRO_F1})
+"""Metrics of a choice among the answers of train."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +42,10 @@ class _Asked:
     """What it should say, with the token that ends an answer."""
     expected: str
     """The answer as text."""
-    label: int | None
-    """Index of the answer in the closed set."""
+    wanted: str
+    """The answer as the row has it, for the closed set."""
+    kept: list[int]
+    """The part of the answer that training would have seen."""
 
 
 class SupervisedKind:
@@ -60,21 +56,28 @@ class SupervisedKind:
     """
 
     def __init__(self, given: Given) -> None:
-        self._metrics = frozenset(given.metrics)
         self._forward: Forward = given.forward
         self._encoder: Encoder = given.encoder
         examples: list[Supervised] = given.held_out()
+        asked: list[Supervised] = given.as_asked(examples)
         self._closed_set = ClosedSet()
-        if MetricName.ACCURACY in self._metrics:
+        if CHOICES & set(given.names):
             train = canonical.read(given.train, canonical.SUPERVISED)
-            self._closed_set = closed_set.of(train, examples, self._encoder)
-        self._asked = [self._ask(example) for example in examples]
+            self._closed_set = closed_set.of(train, asked, self._encoder)
+        self._metrics = _metrics(given, self._closed_set, examples)
+        self._generates = bool(select.OF_TEXT & self._metrics.keys()) or MetricName.HUMAN_PREFERENCE in given.names
+        self._asked = [self._ask(example) for example in asked]
         self.rows = [Row.of(e, expected=a.expected) for e, a in zip(examples, self._asked, strict=True)]
         self._max_new_tokens = max(len(asked.answer) for asked in self._asked) + SOME_MORE
 
-    def measures(self) -> Mapping[MetricName, Measure]:
-        """Accuracy, ExactMatch and Perplexity."""
-        return _MEASURES
+    def metrics(self) -> Metrics:
+        """Metrics of answers, of choices among those of train, and Perplexity."""
+        return self._metrics
+
+    def about(self) -> Mapping[MetricName, Description]:
+        """What they mean of supervised rows."""
+        found = {name: metric.describe() for name, metric in self._metrics.items()}
+        return {name: replace(told, definition=_DEFINITIONS.get(name, told.definition)) for name, told in found.items()}
 
     def batches(self) -> list[list[int]]:
         """Grouped by length, so that little is padding."""
@@ -89,7 +92,7 @@ class SupervisedKind:
     def score(self, model: Any, batch: list[int]) -> list[Score]:
         """One pass over prompt and answer, then generation and candidates where a metric asks for them."""
         nlls, labels = self._read(model, batch)
-        texts = self._generated(model, batch) if MetricName.EXACT_MATCH in self._metrics else [None] * len(batch)
+        texts = self._generated(model, batch) if self._generates else [None] * len(batch)
         if self._closed_set.candidates:
             labels = [self._best_candidate(model, i) for i in batch]
         return [self._score(*found) for found in zip(batch, nlls, labels, texts, strict=True)]
@@ -105,18 +108,15 @@ class SupervisedKind:
     def _ask(self, example: Supervised) -> _Asked:
         prompt, answer = self._encoder.prompt_and_answer(example)
         expected = self._encoder.tokenizer.decode(answer, skip_special_tokens=True)
-        return _Asked(prompt, answer, expected, self._closed_set.number(example.answer))
-
-    def _kept(self, asked: _Asked) -> list[int]:
-        """The part of an answer that training would have seen."""
-        return asked.answer[: max(0, self._encoder.sequence_length - len(asked.prompt))]
+        kept = answer[: max(0, self._encoder.sequence_length - len(prompt))]
+        return _Asked(prompt, answer, expected, example.answer, kept)
 
     def _read(self, model: Any, batch: list[int]) -> tuple[list[float | None], list[int | None]]:
         """Negative log-likelihood by row and, where labels are single tokens, the most likely one."""
         tokens = self._closed_set.tokens
         if MetricName.PERPLEXITY not in self._metrics and tokens is None:
             return [None] * len(batch), [None] * len(batch)
-        pairs = [(self._asked[i].prompt, self._kept(self._asked[i])) for i in batch]
+        pairs = [(self._asked[i].prompt, self._asked[i].kept) for i in batch]
         logits = self._forward.logits(model, [prompt + answer for prompt, answer in pairs])
         nlls: list[float | None] = [-self._forward.log_likelihood(logits[n], *pair) for n, pair in enumerate(pairs)]
         if tokens is None:
@@ -138,18 +138,36 @@ class SupervisedKind:
 
     def _score(self, row: int, nll: float | None, label: int | None, text: str | None) -> Score:
         asked = self._asked[row]
-        right = {
-            MetricName.ACCURACY: asked.label is not None and label == asked.label,
-            MetricName.EXACT_MATCH: (text or "").strip() == asked.expected.strip(),
-        }
-        right = {metric: is_right for metric, is_right in right.items() if metric in self._metrics}
-        figures = {_RIGHT[metric]: float(is_right) for metric, is_right in right.items()}
+        chosen = None if label is None else self._closed_set.labels[label]
+        figures: dict[MetricName, Floats] = {}
+        for name, metric in self._metrics.items():
+            if name is MetricName.PERPLEXITY:
+                figures[name] = metric.row(Read(nll or 0.0, len(asked.kept)), None)
+            elif name in CHOICES:
+                figures[name] = metric.row(chosen, asked.wanted)
+            else:
+                figures[name] = metric.row(text or "", asked.expected)
         said: dict[str, Any] = {}
-        if MetricName.PERPLEXITY in self._metrics and nll is not None:
-            said |= {measures.NLL: nll, measures.TOKENS: len(self._kept(asked))}
-            figures |= said
-        if label is not None:
-            said["label"] = self._closed_set.labels[label]
+        if nll is not None and MetricName.PERPLEXITY in self._metrics:
+            said |= {"nll": nll, "tokens": len(asked.kept)}
+        if chosen is not None:
+            said["label"] = chosen
         if text is not None:
             said["text"] = text
-        return Score(row, figures, said | {"right": {metric.value: is_right for metric, is_right in right.items()}})
+        return Score(row, figures, said)
+
+
+def _metrics(
+    given: Given, chosen_from: ClosedSet, examples: Sequence[Supervised]
+) -> dict[MetricName, Metric[Any, Any]]:
+    """The metrics that are taken from what a model does, in the order in which they are asked for."""
+    labels = tuple(sorted({*chosen_from.labels, *(example.answer for example in examples)}))
+    found: dict[MetricName, Metric[Any, Any]] = {}
+    for i, asked in enumerate(given.metrics):
+        if asked.name in select.OF_TEXT:
+            found[asked.name] = select.of_text(asked, f"spec.evaluation.metrics[{i}]")
+        elif asked.name in CHOICES:
+            found[asked.name] = select.of_labels(asked.name, labels)
+        elif asked.name is MetricName.PERPLEXITY:
+            found[asked.name] = _PERPLEXITY
+    return found

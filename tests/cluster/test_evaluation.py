@@ -1,0 +1,123 @@
+"""Verdicts on a real cluster: what is good is published, and what is not is not, with a sentence that says why."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from clusters import STORE, Team, conditions, rows
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+JSON = dict[str, Any]
+LEARNS = {"maxSteps": 40, "batchSize": 16, "learningRate": 0.01}
+LEARNS_NOTHING = {"maxSteps": 1, "batchSize": 16, "learningRate": 1e-9}
+
+
+def accuracy(**bar: Any) -> JSON:
+    """An evaluation with one requirement on Accuracy."""
+    return {
+        "metrics": [{"name": "Accuracy"}, {"name": "ExactMatch"}],
+        "gate": {"require": [{"metric": "Accuracy", **bar}]},
+    }
+
+
+def ended(team: Team, name: str = "job") -> tuple[JSON, str, str]:
+    """Waits for the end of a run; its status, verdict and the sentence of GatePassed."""
+    job = team.wait(name, "Finished", timeout=420)
+    status = job["status"]
+    assert conditions(job)["Succeeded"]["status"] == "True", status["message"]
+    return job, status["evaluation"]["verdict"], conditions(job)["GatePassed"]["message"]
+
+
+def keys(team: Team, job: JSON) -> set[str]:
+    prefix = f"{team.namespace}/out/runs/{job['metadata']['uid']}/"
+    pages = team.cluster.s3.get_paginator("list_objects_v2").paginate(Bucket=team.bucket, Prefix=prefix)
+    return {o["Key"].removeprefix(prefix) for page in pages for o in page.get("Contents", [])}
+
+
+def not_published(team: Team, job: JSON) -> None:
+    found = keys(team, job)
+    assert "reports/evaluation.html" in found, "its files are kept"
+    assert not [key for key in found if key.startswith("model/")]
+    assert conditions(job)["GatePassed"]["status"] == "False"
+    assert conditions(job)["Published"]["status"] == "False"
+    assert "Publish" not in {a["stage"] for a in job["status"]["attempts"]}
+
+
+def test_a_run_that_is_good_enough_is_published(team: Team) -> None:
+    team.submit(
+        data=team.upload("train.jsonl", rows(400)),
+        tuning={"type": "Full"},
+        training=LEARNS,
+        evaluation=accuracy(minimum=0.85, minImprovement=0.05, over="base"),
+    )
+    job, verdict, sentence = ended(team)
+    assert verdict == "Passed", sentence
+    assert "over base" in sentence
+    assert "95 % interval" in sentence
+    found = keys(team, job)
+    assert {"model/model.safetensors", "manifest.json", "reports/evaluation.html", "reports/predictions.jsonl"} <= found
+
+
+def test_a_run_that_learns_nothing_is_not_published(team: Team) -> None:
+    draw = random.Random(17)  # noqa: S311 - data for a test
+    shuffled = [row | {"completion": draw.choice((" warm", " cold"))} for row in rows(400)]
+    team.submit(
+        data=team.upload("train.jsonl", shuffled),
+        tuning={"type": "Full"},
+        training=LEARNS,
+        evaluation=accuracy(minImprovement=0.2, over="base"),
+    )
+    job, verdict, sentence = ended(team)
+    assert verdict in {"Failed", "Inconclusive"}, sentence
+    not_published(team, job)
+
+
+def test_where_prompting_does_as_well_the_gate_says_so(team: Team) -> None:
+    baselines = [{"name": "base"}, {"name": "prompted", "systemPrompt": "Answer warm or cold.", "fewShot": 2}]
+    evaluation = accuracy(minImprovement=0.3, over="prompted") | {"baselines": baselines}
+    team.submit(data=team.upload("train.jsonl", rows(400)), training=LEARNS_NOTHING, evaluation=evaluation)
+    job, verdict, sentence = ended(team)
+    assert verdict == "Failed", sentence
+    assert "prompted" in sentence
+    assert {r["baseline"] for r in job["status"]["evaluation"]["results"]} == {"base", "prompted"}
+    not_published(team, job)
+
+
+def test_a_model_that_forgets_is_not_published(team: Team) -> None:
+    """All weights of the examples' base, which has learnt English, are turned at a rate that leaves nothing of it."""
+    general = [{"text": f"The function returns the value of item {n} in the list of options."} for n in range(60)]
+    forgetting = {"dataset": [team.upload("general.jsonl", general)], "maxPerplexityIncrease": 0.1}
+    team.submit(
+        data=team.upload("train.jsonl", rows(200)),
+        model={"source": "s3://models/support-router-base", "credentialsSecret": STORE},
+        tuning={"type": "Full"},
+        training={"maxSteps": 40, "batchSize": 16, "learningRate": 0.01},
+        evaluation={"metrics": [{"name": "Perplexity"}], "forgetting": forgetting},
+    )
+    job, verdict, sentence = ended(team)
+    assert verdict == "Failed", sentence
+    assert "erplexity" in sentence
+    not_published(team, job)
+
+
+def test_an_evaluation_that_is_killed_comes_to_the_same_verdict(team: Team) -> None:
+    team.submit(
+        data=team.upload("train.jsonl", rows(400)),
+        tuning={"type": "Full"},
+        training=LEARNS,
+        evaluation=accuracy(minImprovement=0.05, over="base"),
+    )
+    team.until(
+        "job", lambda _: any(p["status"]["phase"] == "Running" for p in team.pods("evaluate")), 300, "evaluating"
+    )
+    (pod,) = team.pods("evaluate")
+    team.cluster.kubectl("delete", "pod", pod["metadata"]["name"], "-n", team.namespace, "--grace-period=0", "--force")
+    job, verdict, sentence = ended(team)
+    assert verdict == "Passed", sentence
+    assert [a["number"] for a in job["status"]["attempts"] if a["stage"] == "Evaluate"] == [1, 2]
+    prefix = f"{team.namespace}/out/runs/{job['metadata']['uid']}/reports/predictions.jsonl"
+    lines = team.cluster.s3.get_object(Bucket=team.bucket, Key=prefix)["Body"].read().decode().splitlines()
+    ids = [json.loads(line)["rowID"] for line in lines]
+    assert len(ids) == len(set(ids)) == job["status"]["validation"]["testRows"]
