@@ -147,7 +147,7 @@ class MetricName(StrEnum):
 
 
 class Stage(StrEnum):
-    """The four steps of a run, in order; each is one Job per attempt."""
+    """What a pod is started for; each is one Job per attempt. The first four are the steps of a run, in order."""
 
     PREFLIGHT = "Preflight"
     """Reads and checks data and tokenizer on CPU, before anything expensive starts."""
@@ -157,6 +157,14 @@ class Stage(StrEnum):
     """Compares tuned with base on the held-out rows."""
     PUBLISH = "Publish"
     """Writes the model, its tokenizer and the manifest below the run's `model/`."""
+    MONITOR = "Monitor"
+    """Looks at published versions on fresh rows. No step of a run: a TunedModel asks for it on a cron."""
+    POLL = "Poll"
+    """Lists training data and counts its rows. No step of a run: a FineTuneSchedule asks for it at intervals."""
+
+
+RUN_STAGES = (Stage.PREFLIGHT, Stage.TRAIN, Stage.EVALUATE, Stage.PUBLISH)
+"""The steps of a run, in order."""
 
 
 class Verdict(StrEnum):

@@ -21,6 +21,10 @@ EVALUATION_REPORT = "reports/evaluation.json"
 EVALUATION_PAGE = "reports/evaluation.html"
 PREDICTIONS = "reports/predictions.jsonl"
 MANIFEST = "manifest.json"
+SERVING = "model/serving"
+"""Manifests for servers, beside the weights."""
+MONITORING_REPORT = "reports/monitoring.json"
+"""The looks at a TunedModel, the last one first, below a prefix of its own."""
 
 
 def run_uri(output_uri: str, run_id: str) -> str:

@@ -8,8 +8,10 @@ from typing import Literal
 
 from attune_contract import VERSION
 from attune_contract.base import Reported
+from attune_contract.datafacts import DataFacts
 from attune_contract.enums import DataWarning, MetricName, OutcomeState, Stage
 from attune_contract.gate import Checks
+from attune_contract.monitoring import Monitoring
 from attune_contract.packed import packed, unpacked
 
 MAX_BYTES = 4096
@@ -227,6 +229,10 @@ class Outcome(Reported):
     """One entry per metric and baseline, over all rows first, then per slice."""
     checks: Checks | None = None
     """What the evaluation found on each requirement of the gate, and on forgetting."""
+    monitoring: Monitoring | None = None
+    """What a look at published versions came to."""
+    data: DataFacts | None = None
+    """What a look at training data came to."""
     artifacts: tuple[Artifact, ...] = ()
     """What this stage left below the run."""
     report_uri: str | None = None
@@ -309,6 +315,11 @@ def _fewer_checks(outcome: Outcome) -> Outcome | None:
     return None if shorter is None else outcome.model_copy(update={"checks": shorter})
 
 
+def _shorter_monitoring(outcome: Outcome) -> Outcome | None:
+    shorter = outcome.monitoring.shorter() if outcome.monitoring else None
+    return None if shorter is None else outcome.model_copy(update={"monitoring": shorter})
+
+
 def _fewer_results(outcome: Outcome) -> Outcome | None:
     """The last figure goes; the first, which is the run's score, stays."""
     return outcome.model_copy(update={"evaluation": outcome.evaluation[:-1]}) if len(outcome.evaluation) > 1 else None
@@ -333,6 +344,7 @@ _REDUCTIONS: tuple[Callable[[Outcome], Outcome | None], ...] = (
     lambda outcome: _fewer_errors(outcome, 0),
     _fewer_slices,
     _fewer_checks,
+    _shorter_monitoring,
     _shorter_message,
     _fewer_results,
 )

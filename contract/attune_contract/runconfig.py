@@ -8,6 +8,7 @@ from typing import Literal
 from attune_contract import VERSION, layout
 from attune_contract.base import Frozen
 from attune_contract.enums import Role, Stage
+from attune_contract.monitoring import Look
 from attune_contract.outcome import Artifact
 from attune_contract.quantities import Money, Quantity
 from attune_contract.spec import Budget, Workload
@@ -79,6 +80,10 @@ class RunConfig(Frozen):
     """What earlier stages left below the run, with digests as the operator recorded them: verified before use."""
     facts: dict[str, str] = {}
     """Figures of earlier stages that the report and manifest repeat, such as the start of the run."""
+    monitoring: Look | None = None
+    """What the Monitor stage looks at; None for the steps of a run. Of `workload` it acts on `output` (it writes below
+    `<output.uri>/runs/<run.id>/`, where run.id is the TunedModel's uid: the history is one for all looks),
+    `resources`, and the credentials; methods, metrics and data are those of the versions' own manifests."""
     local: bool = False
     """Started by hand on a laptop: `file://` URIs are allowed, credentials come from the environment."""
 

@@ -9,18 +9,25 @@ from typing import Any
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from attune_operator import health
+from attune_operator import health, naming
 from attune_operator.api.conditions import ConditionType
+from attune_operator.api.crds import KINDS
+from attune_operator.clock import LOOK_SECONDS, Clock
 from attune_operator.cluster import observe
 from attune_operator.cluster.client import Kube, connect, path_to
 from attune_operator.cluster.progress import ProgressPoller
+from attune_operator.clusterfinetuneschedule.reconcile import WaveReconciler
 from attune_operator.errors import APIError, ConflictError, NotFoundError
 from attune_operator.finetunejob.reconcile import Reconciler
 from attune_operator.finetunejob.snapshot import JobView, PodView
 from attune_operator.finetunejob.views import job_view, newborn, pod_view
+from attune_operator.finetuneschedule.reconcile import ScheduleReconciler
 from attune_operator.metrics import Metrics
 from attune_operator.naming import API_VERSION, JOB_ANNOTATION
+from attune_operator.retraining import Retraining
+from attune_operator.retraining_metrics import RetrainingMetrics
 from attune_operator.settings import Settings
+from attune_operator.tunedmodel.reconcile import TunedModelReconciler
 from attune_operator.workqueue import Key, WorkQueue, work
 
 JSON = dict[str, Any]
@@ -28,14 +35,17 @@ log = logging.getLogger("attune")
 CHILD_EVENT_SECONDS = 0.2
 """Pods and Jobs change in bursts: a moment's wait makes one reconcile of many events."""
 CRD_SECONDS = 2.0
+RETRAINING_WORKERS = 4
+"""Reconciles side by side of each kind beside FineTuneJob: there are few of these, and they change seldom."""
 
 
 class Controller:
     """Where watch events go. What it remembers of runtimes and children is a hint: it only says whom to wake."""
 
-    def __init__(self, queue: WorkQueue, metrics: Metrics) -> None:
+    def __init__(self, queue: WorkQueue, metrics: Metrics, retraining: Retraining) -> None:
         self._queue = queue
         self._metrics = metrics
+        self.retraining = retraining
         self._runtimes: dict[Key, str] = {}
         self._children: dict[str, JobView | PodView] = {}
 
@@ -66,8 +76,12 @@ class Controller:
         known = self._children.pop(meta["uid"], None) or newborn(view)
         if not gone:
             self._children[meta["uid"]] = view
-        if (gone or view != known) and (name := meta.get("annotations", {}).get(JOB_ANNOTATION)):
+        if not gone and view == known:
+            return
+        if name := meta.get("annotations", {}).get(JOB_ANNOTATION):
             self._queue.add(Key(meta["namespace"], name), CHILD_EVENT_SECONDS)
+        else:
+            self.retraining.child_changed(meta)
 
     def runtime_changed(self, name: str) -> None:
         """A TuningRuntime was created, changed or deleted: whoever names it is looked at again."""
@@ -100,7 +114,8 @@ async def running(settings: Settings, registry: CollectorRegistry) -> AsyncItera
     metrics = Metrics(registry)
     queue = WorkQueue(loop.time)
     metrics.watch_depth(lambda: len(queue))
-    controller = Controller(queue, metrics)
+    retraining = Retraining(loop.time)
+    controller = Controller(queue, metrics, retraining)
     heartbeat = health.Heartbeat(settings.resync_seconds, loop.time)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(connect(metrics.request))
@@ -112,11 +127,41 @@ async def running(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         reconciler = Reconciler(client, poller, settings, metrics)
         step = metrics.timed(reconciler.reconcile)
         tasks = [asyncio.create_task(work(queue, step, _failed(metrics))) for _ in range(settings.workers)]
+        tasks += _retrain(retraining, client, settings, metrics)
         tasks.append(
             asyncio.create_task(_resync_forever(controller, client, settings.resync_seconds, heartbeat, metrics))
         )
         stack.push_async_callback(_cancel, tasks)
         yield controller
+
+
+def _retrain(retraining: Retraining, client: Kube, settings: Settings, metrics: Metrics) -> list[asyncio.Task[None]]:
+    """The workers of schedules, waves and TunedModels, and what moves their clock in tests."""
+    clock, figures = Clock(), RetrainingMetrics(metrics.registry)
+    steps = {
+        naming.SCHEDULES: ScheduleReconciler(client, settings, figures, clock.now).reconcile,
+        naming.CLUSTER_SCHEDULES: WaveReconciler(client, figures, clock.now).reconcile,
+        naming.TUNED_MODELS: TunedModelReconciler(client, settings, figures, clock.now).reconcile,
+    }
+    tasks = [
+        asyncio.create_task(work(queue, metrics.timed(steps[plural]), _failed(metrics)))
+        for plural, queue in retraining.queues.items()
+        for _ in range(RETRAINING_WORKERS)
+    ]
+    if settings.clock_config_map:
+        tasks.append(asyncio.create_task(_follow(clock, retraining, client, settings)))
+    return tasks
+
+
+async def _follow(clock: Clock, retraining: Retraining, client: Kube, settings: Settings) -> None:
+    """Tests only: the clock goes by a ConfigMap, and whoever waits for a time is woken when it is moved."""
+    while True:
+        try:
+            if await clock.read(client, settings.namespace, settings.clock_config_map):
+                retraining.wake_all()
+        except (APIError, ValueError) as error:
+            log.warning("the clock of tests cannot be read: %s", error)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _resync_forever(
@@ -125,6 +170,7 @@ async def _resync_forever(
     while True:
         try:
             await controller.resync(client)
+            await controller.retraining.resync(client)
         except Exception as error:  # noqa: BLE001 - a resync that dies would be noticed by liveness only, without a word
             log.warning("resync failed, tried again in %.0f s: %r", interval / 10, error)
             await asyncio.sleep(interval / 10)
@@ -136,7 +182,7 @@ async def _resync_forever(
 
 async def _wait_for_crds(client: Kube) -> None:
     """Waits until the CRDs are served: a chart installs them beside the operator, and either may be first."""
-    for plural in ("finetunejobs", "tuningruntimes"):
+    for plural in (kind.plural for kind in KINDS):
         while True:
             try:
                 await client.get(path_to(API_VERSION, plural, limit="1"))

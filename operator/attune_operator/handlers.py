@@ -4,6 +4,7 @@
 level-triggered operator wants: what there is to do is read afresh by the worker.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -57,6 +58,10 @@ def register(registry: kopf.OperatorRegistry, own: Settings) -> None:
     @kopf.on.event(OWN, "finetunejobs", registry=registry)  # type: ignore[untyped-decorator]
     async def finetunejob(body: kopf.Body, type: str | None, memo: kopf.Memo, **_: Any) -> None:  # noqa: A002 - kopf's name
         memo.controller.finetunejob_changed(body, gone=type == "DELETED")
+        memo.controller.retraining.run_changed(body, gone=type == "DELETED")
+
+    for plural in (naming.SCHEDULES, naming.CLUSTER_SCHEDULES, naming.TUNED_MODELS):
+        kopf.on.event(OWN, plural, registry=registry)(_changed(plural))
 
     @kopf.on.event(OWN, "tuningruntimes", registry=registry)  # type: ignore[untyped-decorator]
     async def tuningruntime(name: str, memo: kopf.Memo, **_: Any) -> None:
@@ -66,6 +71,13 @@ def register(registry: kopf.OperatorRegistry, own: Settings) -> None:
     @kopf.on.event("v1", "pods", labels={naming.RUN_LABEL: kopf.PRESENT}, registry=registry)  # type: ignore[untyped-decorator]
     async def child(body: kopf.Body, type: str | None, memo: kopf.Memo, **_: Any) -> None:  # noqa: A002 - kopf's name
         memo.controller.child_changed(body, gone=type == "DELETED")
+
+
+def _changed(plural: str) -> Callable[..., Awaitable[None]]:
+    async def changed(body: kopf.Body, type: str | None, memo: kopf.Memo, **_: Any) -> None:  # noqa: A002 - kopf's name
+        memo.controller.retraining.changed(plural, body, gone=type == "DELETED")
+
+    return changed
 
 
 def _configure(settings: kopf.OperatorSettings) -> None:

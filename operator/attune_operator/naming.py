@@ -4,10 +4,16 @@ Names of children follow from the run and the attempt, so that a crashed operato
 make one thing. The first eight digits of the run's UID keep a deleted and recreated FineTuneJob apart from its past.
 """
 
+from datetime import UTC, datetime
+from typing import Any
+
 GROUP = "attune.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "FineTuneJob"
+SCHEDULE_KIND, SCHEDULES = "FineTuneSchedule", "finetuneschedules"
+CLUSTER_SCHEDULE_KIND, CLUSTER_SCHEDULES = "ClusterFineTuneSchedule", "clusterfinetuneschedules"
+TUNED_MODEL_KIND, TUNED_MODELS = "TunedModel", "tunedmodels"
 
 RUN_LABEL = f"{GROUP}/run"
 """The run's UID; Jobs and Pods are watched by it, on the server."""
@@ -20,6 +26,14 @@ JOB_ANNOTATION = f"{GROUP}/finetunejob"
 """Name of the FineTuneJob that a Job or Pod works for; a label would cut names over 63 characters."""
 RUN_CONFIG_ANNOTATION = f"{GROUP}/run-config"
 """The RunConfig of an attempt, mounted into its pods as a file by the downward API."""
+SCHEDULE_LABEL = f"{GROUP}/schedule"
+"""UID of the FineTuneSchedule that made a FineTuneJob."""
+SCHEDULE_ANNOTATION = f"{GROUP}/finetuneschedule"
+"""Its name."""
+TUNED_MODEL_ANNOTATION = f"{GROUP}/tunedmodel"
+"""Name of the TunedModel that a Job or Pod works for."""
+TRIGGER_ANNOTATION = f"{GROUP}/trigger"
+"""Set to `now` by a person, it runs a schedule; the operator removes it."""
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 JOB_INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 
@@ -45,3 +59,49 @@ def service_name(name: str, uid: str) -> str:
 def job_name(name: str, uid: str, stage: str, number: int) -> str:
     """Name of the Job of one attempt at one stage."""
     return f"{run_name(name, uid)}-{stage.lower()}-{number}"
+
+
+def poll_name(name: str, uid: str, time: datetime) -> str:
+    """Name of the Job that looks at a schedule's training data at a time."""
+    return f"{run_name(name, uid)}-poll-{time.astimezone(UTC):%y%m%d%H%M%S}"
+
+
+def owner_reference(kind: str, name: str, uid: str) -> dict[str, Any]:
+    """The controlling owner of a child: it goes when its owner goes."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def owned_policy(policy: dict[str, Any], owner: dict[str, Any]) -> dict[str, Any]:
+    """A network policy, as runs have them, of another owner than a FineTuneJob."""
+    return {**policy, "metadata": {**policy["metadata"], "ownerReferences": [owner]}}
+
+
+def owned_by(job: dict[str, Any], owner: dict[str, Any], annotation: str) -> dict[str, Any]:
+    """A Job, as runs have them, that works for another kind than FineTuneJob: its owner, and whom its events wake."""
+    mark = {annotation: owner["name"]}
+    template = job["spec"]["template"]
+    own = {k: v for k, v in template["metadata"]["annotations"].items() if k != JOB_ANNOTATION}
+    marked = {**template["metadata"], "annotations": {**own, **mark}}
+    return {
+        **job,
+        "metadata": {**job["metadata"], "annotations": mark, "ownerReferences": [owner]},
+        "spec": {**job["spec"], "template": {**template, "metadata": marked}},
+    }
+
+
+def look_name(name: str, uid: str, purpose: str, time: datetime, number: int) -> str:
+    """Name of the Job of one attempt at a look at a TunedModel's versions."""
+    short = name[: _LONGEST_PREFIX - 8].rstrip("-")
+    return f"{short}-{short_run_id(uid)}-{purpose.lower()}-{time.astimezone(UTC):%y%m%d%H%M}-{number}"
+
+
+def hand_over_name(name: str) -> str:
+    """Name of the ConfigMap with a TunedModel's URIs and flag."""
+    return f"{name}-tunedmodel"

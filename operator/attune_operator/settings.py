@@ -38,6 +38,8 @@ class Settings(Frozen):
     preflight_memory: Quantity = "2Gi"
     """Memory of preflight pods."""
     image_pull_policy: Annotated[str, Field(pattern="^(Always|IfNotPresent|Never)$")] = "IfNotPresent"
+    clock_config_map: str = ""
+    """For tests only: a ConfigMap of the operator's namespace that moves the clock of schedules by `offsetSeconds`."""
 
 
 def load(environ: Mapping[str, str]) -> Settings:

@@ -11,14 +11,25 @@ from typing import Any
 
 import pytest
 
+from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneSchedule
 from attune_operator.api.finetunejob import FineTuneJob, FineTuneJobStatus
+from attune_operator.api.finetuneschedule import FineTuneSchedule
+from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.api.tuningruntime import TuningRuntime
 from tables import Case, cases, load, resource, valid
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.cluster
 
-INVALID = [*cases("FineTuneJob"), *cases("TuningRuntime")]
+PARSERS = {
+    "FineTuneJob": FineTuneJob.parse,
+    "TuningRuntime": TuningRuntime.parse,
+    "FineTuneSchedule": FineTuneSchedule.parse,
+    "ClusterFineTuneSchedule": ClusterFineTuneSchedule.parse,
+    "TunedModel": TunedModel.parse,
+}
+OF_THE_CLUSTER = ("TuningRuntime", "ClusterFineTuneSchedule")
+INVALID = [case for kind in PARSERS for case in cases(kind)]
 CHANGES = load("changes.yaml")["changes"]
 NAME = "admission"
 
@@ -63,16 +74,16 @@ def refused(done: Any) -> str:
 
 @pytest.mark.parametrize("case", INVALID, ids=[f"{c.kind} with {c.name}" for c in INVALID])
 def test_an_invalid_manifest_is_refused_with_the_field_s_name(cluster: Any, namespace: str, case: Case) -> None:
-    where = namespace if case.kind == "FineTuneJob" else None
+    where = None if case.kind in OF_THE_CLUSTER else namespace
     said = refused(create(cluster, resource(case.kind, case.spec, "x", where), "--dry-run=server"))
     assert case.field + ":" in said
     assert case.says in said
 
 
-@pytest.mark.parametrize("kind", ["FineTuneJob", "TuningRuntime"])
+@pytest.mark.parametrize("kind", PARSERS)
 def test_a_misspelt_field_is_refused(cluster: Any, namespace: str, kind: str) -> None:
     spec = {**valid(kind), "suspendd": True}
-    where = namespace if kind == "FineTuneJob" else None
+    where = None if kind in OF_THE_CLUSTER else namespace
     assert 'unknown field "spec.suspendd"' in refused(
         create(cluster, resource(kind, spec, "x", where), "--dry-run=server")
     )
@@ -126,13 +137,9 @@ def test_a_json_schema_is_kept_whole(cluster: Any, namespace: str) -> None:
     assert json.loads(done.stdout)["spec"]["evaluation"]["metrics"][0]["schema"] == schema
 
 
-@pytest.mark.parametrize(
-    ("kind", "parse"),
-    [("FineTuneJob", FineTuneJob.parse), ("TuningRuntime", TuningRuntime.parse)],
-    ids=["FineTuneJob", "TuningRuntime"],
-)
+@pytest.mark.parametrize(("kind", "parse"), PARSERS.items(), ids=PARSERS)
 def test_the_api_server_fills_in_what_the_operator_would(cluster: Any, namespace: str, kind: str, parse: Any) -> None:
-    raw = resource(kind, valid(kind), "x", namespace if kind == "FineTuneJob" else None)
+    raw = resource(kind, valid(kind), "x", None if kind in OF_THE_CLUSTER else namespace)
     done = create(cluster, raw, "--dry-run=server", "-o", "json", check=True)
     here, _ = parse(raw)
     there, problems = parse(json.loads(done.stdout))
@@ -175,6 +182,9 @@ def test_a_status_cannot_come_with_the_spec(cluster: Any, namespace: str) -> Non
         ("ftj.spec.output.uri", "A run writes only below"),
         ("ftj.status.attempts.resumedFromStep", "Step of the checkpoint"),
         ("ftr.spec.price.perGPUHour", "Price of one accelerator for an hour"),
+        ("fts.spec.triggers.cron.timeZone", "IANA time zone database"),
+        ("cfts.spec.order", "OldestChampionFirst: Those whose model was promoted longest ago"),
+        ("tm.spec.rollbackTo", "champion for as long as it stands here"),
     ],
     ids=str,
 )

@@ -36,7 +36,16 @@ def render(cluster: Cluster, *args: str) -> subprocess.CompletedProcess[str]:
         ("get", "secrets", False),
         ("list", "secrets", False),
         ("watch", "secrets", False),
-        ("get", "configmaps", False),
+        ("get", "configmaps", True),
+        ("list", "configmaps", False),
+        ("delete", "configmaps", False),
+        ("create", "finetunejobs.attune.dev", True),
+        ("update", "finetuneschedules.attune.dev", False),
+        ("patch", "finetuneschedules.attune.dev", True),
+        ("create", "finetuneschedules.attune.dev", False),
+        ("patch", "tunedmodels.attune.dev", False),
+        ("create", "tunedmodels.attune.dev", False),
+        ("update", "tunedmodels.attune.dev/status", True),
     ],
 )
 def test_the_operator_may_do_what_it_does_and_no_more(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from attune_contract.enums import Stage
+from attune_contract.enums import RUN_STAGES, Stage
 from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RunConfig
 
@@ -150,7 +150,7 @@ def run_stage(made: dict[str, Any], stage: Stage, environment: dict[str, str] | 
     return attempt(made, RunConfig.model_validate(made), stage, dict(environment or {}))
 
 
-def run_stages(made: dict[str, Any], stages: Sequence[Stage] = tuple(Stage)) -> dict[Stage, Outcome]:
+def run_stages(made: dict[str, Any], stages: Sequence[Stage] = RUN_STAGES) -> dict[Stage, Outcome]:
     """Runs stages in order; each must succeed."""
     done = {}
     for stage in stages:

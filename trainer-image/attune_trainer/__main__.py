@@ -28,6 +28,8 @@ One stage of a fine-tuning run, described by a RunConfig file.
   train      trains on what preflight accepted, and ends with a complete checkpoint
   evaluate   compares the tuned model with its base on the held-out rows
   publish    writes the model, its tokenizer and the manifest below the run's model/
+  monitor    looks at published versions on fresh rows (the block `monitoring` of the RunConfig); no step of a run
+  poll       lists the training data and counts its rows; no step of a run
 
 In a cluster the operator starts these. On a laptop, write a RunConfig such as the one below (its workload is the spec
 of a FineTuneJob) and run the four in order:

@@ -14,19 +14,24 @@ from attune_contract.spec import Workload
 OF_TRL = frozenset({"datasets", "pandas"})
 """What TRL's trainers cannot do without."""
 OF_QLORA = frozenset({"bitsandbytes"})
+OF_SKLEARN = frozenset({"sklearn"})
+"""transformers imports it wherever it is installed."""
+OF_MONITORING = frozenset({"sklearn", "pandas"})
 ON_TRL = frozenset({Method.DPO, Method.ORPO, Method.KTO})
 
 
 def unused(work: Workload, stage: Stage) -> frozenset[str]:
     """Modules that are installed and that a stage has no use for."""
-    if stage is Stage.PREFLIGHT:  # neither transformers' models nor peft
+    if stage in {Stage.PREFLIGHT, Stage.POLL}:  # neither transformers' models nor peft
         return frozenset()
+    if stage is Stage.MONITOR:  # scikit-learn looks whether a table is one of pandas'; a challenger may be of QLoRA
+        return OF_TRL - OF_MONITORING
     used: set[str] = set()
     if stage is Stage.TRAIN and work.method in ON_TRL:
         used |= OF_TRL
     if work.tuning.type is TuningType.QLORA:
         used |= OF_QLORA
-    return (OF_TRL | OF_QLORA) - used
+    return (OF_TRL | OF_QLORA | OF_SKLEARN) - used
 
 
 def keep_out(names: frozenset[str], modules: MutableMapping[str, Any] = sys.modules) -> None:

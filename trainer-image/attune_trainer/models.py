@@ -31,6 +31,7 @@ WEIGHTS = ".safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 SMALL = (".json", ".txt", ".model", ".jinja")
 CODE = ".py"
+ADAPTER = "adapter_config.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.txt", "vocab.json")
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,11 @@ class Listing:
     def digest(self) -> str:
         """Identifies the model: the same source with another content has another."""
         return digests.of_json({"revision": self.revision, "files": dict(self.files)})
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it is an adapter, which is nothing without its base."""
+        return ADAPTER in self.files and "config.json" not in self.files
 
     @property
     def has_tokenizer(self) -> bool:
@@ -108,10 +114,14 @@ class ModelSource:
     Args:
         config: names the source and the admin's rules.
         stores: opens its store.
+        role: whose keys open it.
+        adapters: whether an adapter will do.
     """
 
     config: RunConfig
     stores: Stores
+    role: Role = Role.MODEL
+    adapters: bool = False
 
     @property
     def uri(self) -> str:
@@ -185,7 +195,7 @@ class ModelSource:
         on_disk = self._folder_on_disk()
         if on_disk:
             return FileStore(), uri_of(on_disk) + "/"
-        return self.stores.open(Role.MODEL, self.uri), self.uri.rstrip("/") + "/"
+        return self.stores.open(self.role, self.uri), self.uri.rstrip("/") + "/"
 
     def _folder_on_disk(self) -> Path | None:
         parsed = uris.parse(self.uri)
@@ -233,6 +243,8 @@ class ModelSource:
         there = f"{FIELD}: {self.uri}"
         if not names:
             raise ModelNotFoundError(f"{there}: there is no model: nothing is below it")
+        if self.adapters and listing.is_adapter and any(name.endswith(WEIGHTS) for name in names):
+            return
         if "config.json" not in names:
             some = ", ".join(sorted(names)[:5])
             raise ModelNotFoundError(f"{there}: there is no model: config.json is missing (found {some})")

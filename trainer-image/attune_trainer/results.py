@@ -3,14 +3,13 @@
 import logging
 
 from attune_contract import layout
-from attune_contract.enums import Stage
+from attune_contract.enums import RUN_STAGES, Stage
 from attune_contract.outcome import Artifact, Outcome
 from attune_contract.runconfig import RunConfig
 from attune_trainer import digests
 from attune_trainer.artifacts import RunFiles
 from attune_trainer.errors import InvalidConfigurationError
 
-_ORDER = list(Stage)
 _log = logging.getLogger(__name__)
 
 
@@ -25,7 +24,7 @@ def inputs_of(config: RunConfig, stage: Stage, run: RunFiles) -> tuple[Artifact,
     if not config.local:
         raise InvalidConfigurationError(f"inputs: none are given, and the {stage.value} stage needs those before it.")
     found: list[Artifact] = []
-    for earlier in _ORDER[: _ORDER.index(stage)]:
+    for earlier in RUN_STAGES[: RUN_STAGES.index(stage)]:
         document = run.read_json(layout.result_path(earlier))
         if document is None:
             raise InvalidConfigurationError(

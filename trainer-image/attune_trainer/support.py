@@ -75,8 +75,8 @@ def _baselines(work: Workload) -> Iterator[str]:
             yield f"{where}.name must not be tuned: that is the model that it is compared with."
         if prompted and work.method not in CAN_BE_PROMPTED:
             yield f"{where}: {work.method.value} has no prompts that a systemPrompt or examples could go before."
-        if baseline.name != BASE and _has_head(work):
-            yield f"{where}: with classification.style Head only base can be compared; leave {baseline.name} out."
+        if prompted and _has_head(work):
+            yield f"{where}: a model with classification.style Head cannot be prompted; leave {baseline.name} out."
     names = [baseline.name for baseline in asked]
     yield from (f"spec.evaluation.baselines: {n} may be there once only." for n in set(names) if names.count(n) > 1)
 

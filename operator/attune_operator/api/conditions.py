@@ -32,7 +32,8 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     """A person must act before anything moves, and the message says how; also True for a failed run (kstatus)."""
     READY = "Ready"
-    """The run succeeded; Argo CD and Flux call the object healthy by it (kstatus)."""
+    """The run succeeded, or a schedule or TunedModel is in order; Argo CD and Flux call the object healthy by it
+    (kstatus)."""
 
 
 class Reason(StrEnum):
@@ -149,6 +150,52 @@ class Reason(StrEnum):
     """The Job completed but its result could not be read; another attempt reports it again. It is not counted."""
     RETRIES_EXHAUSTED = "RetriesExhausted"
     """A stage failed more often than spec.retryLimit allows; the message gives the last failure."""
+
+    TUNED_MODEL_NOT_FOUND = "TunedModelNotFound"
+    """There is no TunedModel of the name in spec.output.register; create it, and the run goes on by itself."""
+    NOT_SERVABLE = "NotServable"
+    """The server of the TunedModel's spec.serving cannot load what the run would publish; the message says why."""
+
+    SCHEDULED = "Scheduled"
+    """Everything is in order; the message says when the next run starts."""
+    RUN_ACTIVE = "RunActive"
+    """A run is active; with concurrencyPolicy Forbid nothing else starts until it is over."""
+    COOLING_DOWN = "CoolingDown"
+    """The last run began less than spec.cooldown ago."""
+    DEADLINE_MISSED = "DeadlineMissed"
+    """It was time longer ago than startingDeadline allows, as when the operator was down."""
+    MISSED = "Missed"
+    """It was time more than once while nobody looked; only the last time is made good."""
+    BREAKER_OPEN = "BreakerOpen"
+    """As many runs in a row failed as spec.breaker allows; mend spec.jobTemplate, or set the annotation
+    attune.dev/trigger=now."""
+    BUDGET_REACHED = "BudgetReached"
+    """What this calendar month may cost is spent, or would be; it goes on by itself with the next month."""
+    STARTING = "Starting"
+    """Runs are being created."""
+    CREATION_REFUSED = "CreationRefused"
+    """The API server refuses the runs; the message is its own."""
+    WAVE_RUNNING = "WaveRunning"
+    """A wave is under way; status.wave has its progress."""
+    OUTSIDE_WINDOW = "OutsideWindow"
+    """No run may start now; it goes on when spec.window opens."""
+    NO_MATCH = "NoMatch"
+    """No FineTuneSchedule is selected."""
+
+    NO_VERSION = "NoVersion"
+    """No run has published a version yet."""
+    CHAMPION_SERVING = "ChampionServing"
+    """The champion is what shall be in use."""
+    ROLLING_OUT = "RollingOut"
+    """A challenger gets a growing part of the traffic."""
+    COMPARING = "Comparing"
+    """A version is being compared with the champion on the same rows."""
+    AWAITING_PROMOTION = "AwaitingPromotion"
+    """A version waits for spec.promote."""
+    VERSION_NOT_FOUND = "VersionNotFound"
+    """spec.promote or spec.rollbackTo names a version that is not there, or that has been retired."""
+    CONFIG_MAP_CONFLICT = "ConfigMapConflict"
+    """A ConfigMap of the name that the hand-over needs belongs to somebody else; delete or rename that one."""
 
     @classmethod
     def of(cls, text: str, otherwise: "Reason") -> "Reason":

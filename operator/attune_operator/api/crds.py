@@ -6,9 +6,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from attune_operator import naming
-from attune_operator.api import rules
+from attune_operator.api import rules, schedule_rules
+from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneScheduleSpec, ClusterFineTuneScheduleStatus
 from attune_operator.api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
+from attune_operator.api.finetuneschedule import FineTuneScheduleSpec, FineTuneScheduleStatus
 from attune_operator.api.schema import structural, with_rules
+from attune_operator.api.tunedmodel import TunedModelSpec, TunedModelStatus
 from attune_operator.api.tuningruntime import TuningRuntimeSpec
 
 JSON = dict[str, Any]
@@ -46,6 +49,7 @@ class Kind:
 
 
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
+_READY = '.status.conditions[?(@.type=="Ready")].status'
 
 FINETUNEJOB = Kind(
     kind=naming.KIND,
@@ -88,7 +92,73 @@ TUNINGRUNTIME = Kind(
         _AGE,
     ),
 )
-KINDS = (FINETUNEJOB, TUNINGRUNTIME)
+FINETUNESCHEDULE = Kind(
+    kind=naming.SCHEDULE_KIND,
+    plural=naming.SCHEDULES,
+    short="fts",
+    scope="Namespaced",
+    description="Retraining: makes FineTuneJobs from a template, on a cron, on new data, on drift.",
+    spec=FineTuneScheduleSpec,
+    status=FineTuneScheduleStatus,
+    rules=(schedule_rules.FINETUNESCHEDULE_NAME, *schedule_rules.FINETUNESCHEDULE),
+    columns=(
+        Column("Cron", ".spec.triggers.cron.schedule"),
+        Column("Suspend", ".spec.suspend", "boolean"),
+        Column("Active", ".status.summary.active", "integer"),
+        Column("Last", ".status.lastRunTime", "date"),
+        Column("Trigger", ".status.lastTrigger.trigger"),
+        # Not of type date: that shows how long ago, and this lies ahead.
+        Column("Next", ".status.nextRunTime"),
+        Column("Spent", ".status.summary.spent"),
+        Column("Ready", _READY),
+        _AGE,
+        Column("Message", ".status.message", priority=1),
+    ),
+)
+CLUSTERFINETUNESCHEDULE = Kind(
+    kind=naming.CLUSTER_SCHEDULE_KIND,
+    plural=naming.CLUSTER_SCHEDULES,
+    short="cfts",
+    scope="Cluster",
+    description="Waves of FineTuneSchedules over namespaces, with limits on how many run at once.",
+    spec=ClusterFineTuneScheduleSpec,
+    status=ClusterFineTuneScheduleStatus,
+    rules=schedule_rules.CLUSTERFINETUNESCHEDULE,
+    columns=(
+        Column("Cron", ".spec.cron.schedule"),
+        Column("Suspend", ".spec.suspend", "boolean"),
+        Column("Total", ".status.wave.total", "integer"),
+        Column("Done", ".status.wave.done", "integer"),
+        Column("Running", ".status.wave.running", "integer"),
+        Column("Failed", ".status.wave.failed", "integer"),
+        Column("Skipped", ".status.wave.skipped", "integer"),
+        Column("Next", ".status.nextWaveTime"),
+        _AGE,
+        Column("Message", ".status.message", priority=1),
+    ),
+)
+TUNEDMODEL = Kind(
+    kind=naming.TUNED_MODEL_KIND,
+    plural=naming.TUNED_MODELS,
+    short="tm",
+    scope="Namespaced",
+    description="Versions of one model: which is champion, which challenger, promotion and rollback.",
+    spec=TunedModelSpec,
+    status=TunedModelStatus,
+    rules=(schedule_rules.TUNEDMODEL_NAME, *schedule_rules.TUNEDMODEL),
+    columns=(
+        Column("Champion", ".status.summary.champion"),
+        Column("Score", ".status.summary.score"),
+        Column("Challenger", ".status.summary.challenger"),
+        Column("Promotion", ".spec.promotion"),
+        Column("Drift", ".status.summary.drift"),
+        Column("Ready", _READY),
+        _AGE,
+        Column("Message", ".status.message", priority=1),
+        Column("URI", ".status.champion.modelURI", priority=1),
+    ),
+)
+KINDS = (FINETUNEJOB, TUNINGRUNTIME, FINETUNESCHEDULE, CLUSTERFINETUNESCHEDULE, TUNEDMODEL)
 
 
 def crd(kind: Kind) -> JSON:

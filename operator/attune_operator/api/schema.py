@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from attune_contract import enums as contract_enums
+from attune_contract import serving
 from attune_operator.api import enums as operator_enums
 from attune_operator.api.descriptions import STATUS
 from attune_operator.api.docstrings import members
@@ -19,9 +20,17 @@ LIST_MAP_KEYS = {
     "status.conditions": ["type"],
     "status.attempts": ["stage", "number"],
     "spec.evaluation.baselines": ["name"],
+    "spec.jobTemplate.spec.evaluation.baselines": ["name"],
+    "status.runs": ["name"],
+    "status.wave.members": ["namespace", "name"],
+    "status.versions": ["version"],
 }
 """Lists whose items have a name: server-side apply merges them by it, and the API server refuses doubles."""
-SETS = frozenset({"spec.classification.labels", "spec.dataset.strict"})
+SETS = frozenset(
+    f"{root}.{path}"
+    for root in ("spec", "spec.jobTemplate.spec")
+    for path in ("classification.labels", "dataset.strict")
+)
 """Lists of words none of which may be there twice."""
 _KEPT = (
     *("type", "format", "enum", "required", "pattern", "minimum", "maximum", "x-kubernetes-int-or-string"),
@@ -29,7 +38,7 @@ _KEPT = (
 )
 _ENUMS: dict[str, type[Enum]] = {
     name: kind
-    for module in (contract_enums, operator_enums)
+    for module in (contract_enums, serving, operator_enums)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, Enum) and kind.__module__ == module.__name__
 }

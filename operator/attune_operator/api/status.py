@@ -41,6 +41,15 @@ class ProgressStatus(Reported):
     """When the pod said so."""
 
 
+class Champion(Reported):
+    """The version of a TunedModel that a run is compared with."""
+
+    version: int
+    """Its number."""
+    model_uri: str
+    """Where it is."""
+
+
 class Attempt(Reported):
     """One try at a stage: one Job."""
 
@@ -62,6 +71,8 @@ class Attempt(Reported):
     """Step of the checkpoint that it went on from; left out where it began afresh."""
     image: str | None = None
     """Image that its pods ran, by digest, as the node reports it."""
+    champion: Champion | None = None
+    """Evaluate: the TunedModel's champion, which joined as the baseline `champion`."""
     start_time: Time
     """When it was recorded, just before its Job was created."""
     end_time: Time | None = None

@@ -61,11 +61,6 @@ def _evaluation(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
             yield _problem(f"evaluation.baselines[{index}].source", "another model from a volume", instead)
 
 
-def _output(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
-    if spec.output.register_ is not None:
-        yield _problem("output.register", "registration", "leave it out; the model is at status.output.modelURI")
-
-
 def _limits(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
     if spec.queue is not None:
         yield _problem("queue", "queues", "leave it out; pods wait for a free node by themselves")
@@ -75,6 +70,5 @@ _CHECKS: tuple[Callable[[FineTuneJobSpec], Iterable[FieldProblem]], ...] = (
     _dataset,
     _training,
     _evaluation,
-    _output,
     _limits,
 )

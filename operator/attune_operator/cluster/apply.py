@@ -9,7 +9,15 @@ from attune_operator.cluster.observe import is_ours
 from attune_operator.errors import AlreadyExistsError, ForbiddenError, InvalidError, NotFoundError
 
 JSON = dict[str, Any]
-PLURALS = {"Job": "jobs", "Service": "services", "NetworkPolicy": "networkpolicies"}
+PLURALS = {
+    "Job": "jobs",
+    "Service": "services",
+    "NetworkPolicy": "networkpolicies",
+    "ConfigMap": "configmaps",
+    naming.KIND: "finetunejobs",
+}
+_OF_THE_CLUSTER = "default"
+"""Namespace of Events about objects that have none."""
 
 
 class TakenError(Exception):
@@ -43,8 +51,8 @@ async def create(client: Kube, wanted: JSON, uid: str) -> bool:
         found = await client.get(path_to(wanted["apiVersion"], plural, namespace, meta["name"]))
         if not is_ours(found, uid):
             raise TakenError(
-                f"{kind} {namespace}/{meta['name']} exists and does not belong to this FineTuneJob; "
-                "delete or rename it, and the run goes on by itself."
+                f"{kind} {namespace}/{meta['name']} exists and belongs to somebody else; "
+                "delete or rename it, and everything goes on by itself."
             ) from None
         return False
     except (ForbiddenError, InvalidError) as error:
@@ -63,13 +71,14 @@ async def delete_job(client: Kube, namespace: str, name: str, uid: str) -> None:
         return
 
 
-async def write_status(client: Kube, stored: JSON, status: JSON) -> JSON:
-    """Replaces the status of a FineTuneJob.
+async def write_status(client: Kube, stored: JSON, status: JSON, plural: str = "finetunejobs") -> JSON:
+    """Replaces the status of an object of ours.
 
     Args:
         client: the API server.
         stored: the object as it was read; its resourceVersion makes sure that nobody wrote it since.
         status: the whole new status.
+        plural: the resource.
 
     Returns:
         The object as stored now.
@@ -78,34 +87,35 @@ async def write_status(client: Kube, stored: JSON, status: JSON) -> JSON:
         ConflictError: somebody wrote it since; read afresh.
     """
     meta = stored["metadata"]
-    path = path_to(naming.API_VERSION, "finetunejobs", meta["namespace"], meta["name"], "status")
+    path = path_to(naming.API_VERSION, plural, meta.get("namespace"), meta["name"], "status")
     return await client.replace(path, {**stored, "status": status})
 
 
 async def record_event(client: Kube, stored: JSON, *, kind: str, reason: str, message: str, now: str) -> None:
-    """Records an Event about a FineTuneJob, for `kubectl describe`.
+    """Records an Event about an object of ours, for `kubectl describe`.
 
     Args:
         client: the API server.
-        stored: the FineTuneJob.
+        stored: the object.
         kind: Normal or Warning.
         reason: CamelCase word.
         message: a sentence; cut at 1,024 bytes, which is the API's limit.
         now: RFC 3339 with whole seconds, UTC.
     """
     meta = stored["metadata"]
+    namespace = meta.get("namespace", _OF_THE_CLUSTER)
     about = {
         "apiVersion": naming.API_VERSION,
-        "kind": naming.KIND,
+        "kind": stored.get("kind", naming.KIND),
         "name": meta["name"],
-        "namespace": meta["namespace"],
+        **({"namespace": namespace} if "namespace" in meta else {}),
         "uid": meta["uid"],
     }
     event = {
         "apiVersion": "v1",
         "kind": "Event",
         # Named by time, as client-go does: Events of one second are listed, and so described, in their order.
-        "metadata": {"name": f"{meta['name']}.{time.time_ns():x}", "namespace": meta["namespace"]},
+        "metadata": {"name": f"{meta['name']}.{time.time_ns():x}", "namespace": namespace},
         "involvedObject": about,
         "type": kind,
         "reason": reason,
@@ -117,4 +127,4 @@ async def record_event(client: Kube, stored: JSON, *, kind: str, reason: str, me
         "reportingComponent": f"{naming.GROUP}/operator",
         "reportingInstance": naming.MANAGER,
     }
-    await client.create(path_to("v1", "events", meta["namespace"]), event)
+    await client.create(path_to("v1", "events", namespace), event)

@@ -46,14 +46,20 @@ class Kube:
         """Writes an object whole. Raises ConflictError where its resourceVersion is no longer the newest."""
         return await self._request("PUT", path, body)
 
+    async def patch(self, path: str, body: JSON) -> JSON:
+        """Changes some fields of an object (merge patch: null removes one)."""
+        return await self._request("PATCH", path, body, "application/merge-patch+json")
+
     async def delete(self, path: str, uid: str) -> None:
         """Deletes an object once its dependants are gone; only if it still is the one with this UID."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Foreground"}
         await self._request("DELETE", path, options)
 
-    async def _request(self, method: str, path: str, body: JSON | None = None) -> JSON:
+    async def _request(
+        self, method: str, path: str, body: JSON | None = None, content: str = "application/json"
+    ) -> JSON:
         self._count(method, _kind(path))
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        headers = {"Accept": "application/json", "Content-Type": content}
         try:
             # Without the body: it is plain JSON already, and the library would copy it leaf by leaf.
             verb, url, headers, *_ = await self._api.param_serialize(

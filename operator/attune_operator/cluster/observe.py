@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
+from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.cluster.client import Kube, pages, path_to
 from attune_operator.errors import NotFoundError
 from attune_operator.finetunejob.snapshot import JobView, PodView, Warned
 from attune_operator.finetunejob.views import job_view, pod_view
-from attune_operator.naming import API_VERSION, JOB_NAME_LABEL, RUN_LABEL
+from attune_operator.naming import API_VERSION, JOB_NAME_LABEL, RUN_LABEL, TUNED_MODELS
 from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
@@ -31,6 +32,20 @@ async def runtime(client: Kube, name: str) -> JSON | None:
         return await client.get(path_to(API_VERSION, "tuningruntimes", name=name))
     except NotFoundError:
         return None
+
+
+async def tuned_model(client: Kube, run: FineTuneJob) -> TunedModel | None:
+    """The TunedModel that a run registers with; not asked for where it registers nowhere."""
+    name = run.spec.output.register_
+    if name is None:
+        return None
+    try:
+        found = await client.get(path_to(API_VERSION, TUNED_MODELS, run.metadata.namespace, name))
+    except NotFoundError:
+        return None
+    model, problems = TunedModel.parse(found)
+    # One that cannot be used says so itself; for the run it is as if it were not there yet.
+    return None if problems else model
 
 
 async def namespace_labels(client: Kube, runtime: TuningRuntime | None, namespace: str) -> dict[str, str]:

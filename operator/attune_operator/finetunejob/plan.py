@@ -25,6 +25,7 @@ from attune_operator.finetunejob.attempts import (
 )
 from attune_operator.finetunejob.estimate import known
 from attune_operator.finetunejob.gate import judge
+from attune_operator.finetunejob.registering import champion_for, registering
 from attune_operator.finetunejob.snapshot import Snapshot, stamp
 from attune_operator.finetunejob.waiting import Hold, why_waiting
 
@@ -238,7 +239,7 @@ def _not_yet(seen: Snapshot, stage: Stage, outcome: Outcome | None = None) -> Ho
             f"{seen.run.metadata.namespace!r}: its spec.namespaces does not match the namespace's labels."
         )
         return Hold(Reason.NAMESPACE_NOT_ALLOWED, message)
-    return _outside_allowed(seen)
+    return _outside_allowed(seen) or registering(seen)
 
 
 def _outside_allowed(seen: Snapshot) -> Hold | None:
@@ -272,6 +273,7 @@ def _new_attempt(seen: Snapshot, attempts: tuple[Attempt, ...], stage: Stage) ->
         number=number,
         job_name=naming.job_name(meta.name, meta.uid, stage, number),
         state=AttemptState.PENDING,
+        champion=champion_for(seen, stage),
         start_time=stamp(seen.now),
     )
 

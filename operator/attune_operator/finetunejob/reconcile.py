@@ -105,6 +105,7 @@ class Reconciler:
             now=now,
             runtime=runtime,
             runtime_problems=tuple(runtime_problems),
+            tuned_model=await observe.tuned_model(self.client, run),
             namespace_labels=await observe.namespace_labels(self.client, runtime, run.metadata.namespace),
             job=job,
             pods=pods,

@@ -2,9 +2,9 @@
 
 from attune_contract.enums import Role
 from attune_contract.runconfig import CACHE_PATH, CREDENTIALS_PATH, Credentials, RunConfig, RunIdentity, RuntimeFacts
-from attune_contract.spec import Workload
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.finetunejob.registering import with_champion, workload
 
 
 def run_config(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt) -> RunConfig:
@@ -18,7 +18,7 @@ def run_config(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt) -> Ru
             stage=attempt.stage,
             attempt=attempt.number,
         ),
-        workload=Workload(**{name: getattr(spec, name) for name in Workload.model_fields}),
+        workload=with_champion(workload(spec), attempt),
         runtime=RuntimeFacts(
             name=runtime.metadata.name,
             image=runtime.spec.image,

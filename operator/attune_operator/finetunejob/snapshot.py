@@ -8,6 +8,7 @@ from typing import Any
 from attune_contract.progress import Progress
 from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.problems import FieldProblem
+from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.api.tuningruntime import TuningRuntime
 
 JSON = dict[str, Any]
@@ -91,6 +92,8 @@ class Snapshot:
     """Everything wrong with the spec; `run.spec` is not used where there is any."""
     runtime: TuningRuntime | None = None
     runtime_problems: tuple[FieldProblem, ...] = ()
+    tuned_model: TunedModel | None = None
+    """The TunedModel that spec.output.register names, if it is there."""
     namespace_labels: dict[str, str] = field(default_factory=dict)
     """Read only where the runtime selects namespaces."""
     job: JobView | None = None

@@ -7,13 +7,26 @@ import pytest
 
 from attune_contract.enums import ExitCode
 from attune_operator import generate
+from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneSchedule
 from attune_operator.api.conditions import ConditionType, Reason
-from attune_operator.api.crds import FINETUNEJOB, KINDS, TUNINGRUNTIME, Kind, crd, openapi
+from attune_operator.api.crds import (
+    CLUSTERFINETUNESCHEDULE,
+    FINETUNEJOB,
+    FINETUNESCHEDULE,
+    KINDS,
+    TUNEDMODEL,
+    TUNINGRUNTIME,
+    Kind,
+    crd,
+    openapi,
+)
 from attune_operator.api.docstrings import members
 from attune_operator.api.enums import AttemptState, Phase
 from attune_operator.api.finetunejob import FineTuneJob
+from attune_operator.api.finetuneschedule import FineTuneSchedule
 from attune_operator.api.rules import Rule
 from attune_operator.api.schema import with_rules
+from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.api.tuningruntime import TuningRuntime
 from tables import load, resource, valid
 
@@ -89,7 +102,15 @@ def test_every_list_map_and_text_of_a_spec_that_rules_walk_is_bounded(kind: Kind
 
 
 @pytest.mark.parametrize(
-    ("kind", "parse"), [(FINETUNEJOB, FineTuneJob.parse), (TUNINGRUNTIME, TuningRuntime.parse)], ids=NAMES
+    ("kind", "parse"),
+    [
+        (FINETUNEJOB, FineTuneJob.parse),
+        (TUNINGRUNTIME, TuningRuntime.parse),
+        (FINETUNESCHEDULE, FineTuneSchedule.parse),
+        (CLUSTERFINETUNESCHEDULE, ClusterFineTuneSchedule.parse),
+        (TUNEDMODEL, TunedModel.parse),
+    ],
+    ids=NAMES,
 )
 def test_the_operator_and_the_api_server_have_the_same_defaults(kind: Kind, parse: Any) -> None:
     bare = valid(kind.kind)
@@ -123,6 +144,24 @@ def test_the_status_of_a_finetunejob_has_every_field_of_the_design() -> None:
             ["Phase", "Method", "Model", "Progress", "ETA", "Loss", "Score", "Verdict", "Cost", "Age"],
         ),
         (TUNINGRUNTIME, "Cluster", "ftr", ["Image", "Accelerator", "Price", "Age"]),
+        (
+            FINETUNESCHEDULE,
+            "Namespaced",
+            "fts",
+            ["Cron", "Suspend", "Active", "Last", "Trigger", "Next", "Spent", "Ready", "Age"],
+        ),
+        (
+            CLUSTERFINETUNESCHEDULE,
+            "Cluster",
+            "cfts",
+            ["Cron", "Suspend", "Total", "Done", "Running", "Failed", "Skipped", "Next", "Age"],
+        ),
+        (
+            TUNEDMODEL,
+            "Namespaced",
+            "tm",
+            ["Champion", "Score", "Challenger", "Promotion", "Drift", "Ready", "Age"],
+        ),
     ],
     ids=NAMES,
 )
@@ -136,6 +175,7 @@ def test_names_and_columns_are_the_design_s(kind: Kind, scope: str, short: str, 
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_columns_point_at_fields(kind: Kind) -> None:
     fields = {path for path, _ in nodes(openapi(kind))} | {".metadata.creationTimestamp"}
+    fields |= {f'.status.conditions[?(@.type=="{c}")].status' for c in ConditionType}
     assert {c.path for c in kind.columns} <= fields
 
 

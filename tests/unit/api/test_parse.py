@@ -3,17 +3,26 @@ from typing import Any
 import pytest
 
 from attune_contract.spec import Workload
+from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneSchedule
 from attune_operator.api.finetunejob import FineTuneJob, FineTuneJobSpec, FineTuneJobStatus
+from attune_operator.api.finetuneschedule import FineTuneSchedule
 from attune_operator.api.problems import FieldProblem
+from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.api.tuningruntime import TuningRuntime
 from tables import Case, cases, changed, load, resource, valid
 
-INVALID = [*cases("FineTuneJob"), *cases("TuningRuntime")]
+PARSERS = {
+    "FineTuneJob": FineTuneJob.parse,
+    "TuningRuntime": TuningRuntime.parse,
+    "FineTuneSchedule": FineTuneSchedule.parse,
+    "ClusterFineTuneSchedule": ClusterFineTuneSchedule.parse,
+    "TunedModel": TunedModel.parse,
+}
+INVALID = [case for kind in PARSERS for case in cases(kind)]
 
 
 def problems(kind: str, spec: Any) -> tuple[FieldProblem, ...]:
-    parse = FineTuneJob.parse if kind == "FineTuneJob" else TuningRuntime.parse
-    return tuple(parse(resource(kind, spec))[1])
+    return tuple(PARSERS[kind](resource(kind, spec))[1])
 
 
 @pytest.mark.parametrize("case", INVALID, ids=[f"{c.kind} with {c.name}" for c in INVALID])
@@ -23,7 +32,7 @@ def test_a_bad_field_is_named(case: Case) -> None:
     assert case.says in found[0].message
 
 
-@pytest.mark.parametrize("kind", ["FineTuneJob", "TuningRuntime"])
+@pytest.mark.parametrize("kind", PARSERS)
 def test_what_the_tables_differ_from_is_valid(kind: str) -> None:
     assert problems(kind, valid(kind)) == ()
 
@@ -72,9 +81,9 @@ def test_all_broken_rules_are_told_at_once() -> None:
     ],
     ids=["nothing", "nulls", "lists", "text", "a list for a block"],
 )
-@pytest.mark.parametrize("kind", [FineTuneJob, TuningRuntime], ids=["FineTuneJob", "TuningRuntime"])
-def test_nonsense_is_a_problem_and_never_an_error(kind: Any, raw: dict[str, Any]) -> None:
-    assert kind.parse(raw)[1]
+@pytest.mark.parametrize("kind", [k for k in PARSERS if k != "TunedModel"])
+def test_nonsense_is_a_problem_and_never_an_error(kind: str, raw: dict[str, Any]) -> None:
+    assert PARSERS[kind](raw)[1]
 
 
 def test_a_bad_spec_leaves_metadata_and_status_readable() -> None:

@@ -35,7 +35,6 @@ UNSUPPORTED: list[tuple[str, dict[str, Any], str]] = [
         {"evaluation": {"forgetting": {"dataset": ["s3://data/g.xlsx"]}}},
         "spec.evaluation.forgetting.dataset[0]",
     ),
-    ("registration", {"output": {"uri": "s3://models/o", "register": "router"}}, "spec.output.register"),
     ("a queue", {"queue": {"name": "team-a"}}, "spec.queue"),
 ]
 SUPPORTED: list[tuple[str, dict[str, Any]]] = [
@@ -91,6 +90,7 @@ SUPPORTED: list[tuple[str, dict[str, Any]]] = [
             ("HumanPreference", {"ratings": "s3://data/votes.jsonl"}),
         )
     ),
+    ("registration", {"output": {"uri": "s3://models/o", "register": "router"}}),
     ("both formats of output", {"output": {"uri": "s3://models/o", "format": "Both"}}),
     ("approval", {"approval": "Required", "approved": True}),
     ("retries and a pause", {"retryLimit": 0, "suspend": True}),
@@ -121,6 +121,5 @@ def test_all_fields_of_the_design_s_manifest_that_are_not_acted_on_are_told_at_o
     assert [p.path for p in unsupported(run.spec)] == [
         "spec.training.beta",
         "spec.training.checkpoint",
-        "spec.output.register",
         "spec.queue",
     ]

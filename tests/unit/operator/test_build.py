@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from attune_contract.enums import Stage
+from attune_contract.enums import RUN_STAGES, Stage
 from attune_contract.outcome import Artifact
 from attune_contract.runconfig import RunConfig
 from attune_operator import naming
@@ -52,7 +52,7 @@ def test_an_attempt_has_what_it_needs_and_its_job_comes_last(
     assert [o["kind"] for o in made] == kinds
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", RUN_STAGES)
 def test_everything_belongs_to_the_run_and_goes_with_it(stage: Stage) -> None:
     for made in objects(stage, of=run(resources={"nodes": 2})):
         (owner,) = made["metadata"]["ownerReferences"]
@@ -60,7 +60,7 @@ def test_everything_belongs_to_the_run_and_goes_with_it(stage: Stage) -> None:
         assert made["metadata"]["namespace"] == NAMESPACE
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", RUN_STAGES)
 def test_pods_meet_the_restricted_standard_and_hold_no_api_token(stage: Stage) -> None:
     spec = pod_spec(stage)
     assert spec["automountServiceAccountToken"] is False
@@ -111,7 +111,7 @@ def test_preflight_runs_from_the_image_without_torch(stage: Stage, image: str) -
     assert container(stage)["image"] == image
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", RUN_STAGES)
 def test_the_command_is_the_stage_and_nothing_else(stage: Stage) -> None:
     assert container(stage)["command"] == ["python", "-m", "attune_trainer", stage.value.lower()]
 

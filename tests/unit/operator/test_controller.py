@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from attune_operator.controller import Controller
 from attune_operator.metrics import Metrics
 from attune_operator.naming import JOB_ANNOTATION
+from attune_operator.retraining import Retraining
 from attune_operator.workqueue import Key, WorkQueue
 from factories import NAME, NAMESPACE, raw
 
@@ -22,7 +23,7 @@ def queue() -> WorkQueue:
 
 @pytest.fixture
 def controller(queue: WorkQueue) -> Controller:
-    return Controller(queue, Metrics(CollectorRegistry()))
+    return Controller(queue, Metrics(CollectorRegistry()), Retraining(lambda: 0.0))
 
 
 def pod(**status: Any) -> dict[str, Any]:

@@ -273,3 +273,58 @@ def test_the_method_s_own_metrics_are_taken_where_none_are_named(tmp_path: Path)
     outcome = evaluated(prepared(tmp_path, evaluation={"metrics": None}))
     assert [r.metric for r in outcome.evaluation] == [MetricName.EXACT_MATCH, MetricName.PERPLEXITY]
     assert report(tmp_path)["method"] == Method.SFT
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param({}, 0, id="adapter-over-adapter"),
+        pytest.param({"tuning": {"type": "Full"}}, 0, id="all-weights-over-adapter"),
+        pytest.param({"model": "another"}, 11, id="of-another-base"),
+    ],
+)
+def test_an_earlier_run_s_adapter_is_a_baseline_on_the_same_base(
+    tmp_path: Path, changes: dict[str, Any], code: int
+) -> None:
+    champion = prepared(tmp_path, training=LEARNS, evaluation={"metrics": [{"name": "Accuracy"}]})
+    champion["run"]["id"] = "champion"
+    make.run_stages(champion)
+    uri = f"file://{tmp_path}/out/runs/champion/model/"
+    if changes.get("model"):
+        changes = {"model": {"source": make.make_model(tmp_path / "another")}}
+    baselines = [{"name": "base"}, {"name": "champion", "source": uri}]
+    made = prepared(tmp_path, evaluation={"metrics": [{"name": "Accuracy"}], "baselines": baselines}, **changes)
+    make.run_stages(made, TRAINED)
+    outcome, found = make.run_stage(made, Stage.EVALUATE)
+
+    assert found == code, outcome.message
+    if code:
+        assert "is an adapter of" in outcome.message
+        return
+    base, against = outcome.evaluation
+    assert against.baseline == "champion"
+    assert against.value > base.value, "the champion had learnt, and is not the base"
+    assert against.delta < 0
+
+
+@pytest.mark.parametrize("labels", ["same", "others"])
+def test_a_head_is_compared_where_it_knows_the_same_labels(tmp_path: Path, labels: str) -> None:
+    data = [{"text": row["prompt"], "label": row["completion"].strip()} for row in rows()]
+    head = {"method": "Classification", "classification": {"style": "Head"}, "evaluation": {"metrics": None}}
+    champion = prepared(tmp_path, **head)
+    champion["run"]["id"] = "champion"
+    make.write_jsonl(tmp_path / "data" / "train.jsonl", data)
+    make.run_stages(champion)
+    if labels == "others":
+        data = [{**row, "label": row["label"].upper()} for row in data]
+    baselines = [{"name": "base"}, {"name": "champion", "source": f"file://{tmp_path}/out/runs/champion/model/"}]
+    made = prepared(tmp_path, **{**head, "evaluation": {"metrics": None, "baselines": baselines}})
+    make.write_jsonl(tmp_path / "data" / "train.jsonl", data)
+    make.run_stages(made, TRAINED)
+    outcome, code = make.run_stage(made, Stage.EVALUATE)
+
+    assert code == (0 if labels == "same" else 11), outcome.message
+    if labels == "others":
+        assert "spec.classification.labels" in outcome.message
+    else:
+        assert outcome.evaluation[1].delta == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import trainer_factories as make
-from attune_contract.enums import MetricName, OutcomeState, Stage
+from attune_contract.enums import RUN_STAGES, MetricName, OutcomeState, Stage
 from attune_contract.outcome import MetricResult, Outcome
 
 pytestmark = pytest.mark.slow  # together about a minute; `make unit` leaves them out
@@ -115,7 +115,7 @@ def test_a_stage_that_is_complete_is_reported_again_without_work(tmp_path: Path)
     again = make.run_stages({**made, "run": {**made["run"], "attempt": 2}})
 
     assert {p: p.stat().st_mtime_ns for p in make.run_folder(tmp_path).rglob("*") if p.is_file()} == before
-    for stage in Stage:
+    for stage in RUN_STAGES:
         assert again[stage] == first[stage].model_copy(update={"attempt": 2})
 
 
@@ -150,7 +150,7 @@ def test_the_same_seed_gives_the_same_losses(tmp_path: Path) -> None:
 )
 def test_what_was_changed_between_stages_is_refused(tmp_path: Path, changed: str, stage: Stage, names: str) -> None:
     made = prepared(tmp_path)
-    make.run_stages(made, list(Stage)[: list(Stage).index(stage)])
+    make.run_stages(made, RUN_STAGES[: RUN_STAGES.index(stage)])
     file = make.run_folder(tmp_path) / changed
     file.write_bytes(b"{}" if changed.endswith("COMPLETE") else file.read_bytes() + b" ")
     outcome, code = make.run_stage(made, stage)

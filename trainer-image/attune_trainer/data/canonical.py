@@ -182,6 +182,11 @@ class _Gathering:
         self._tables = []
 
 
+def is_of(path: Path, kind: Kind[Any]) -> bool:
+    """Whether a parquet file has rows of a kind, without reading them."""
+    return list(parquet.read_schema(path).names) == list(kind.schema.names)
+
+
 def count(path: Path) -> int:
     """How many rows a parquet file has, without reading them."""
     return int(parquet.read_metadata(path).num_rows)

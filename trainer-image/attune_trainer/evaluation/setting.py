@@ -1,12 +1,13 @@
 """What an evaluation is about to compare: the held-out rows as each model is asked them, and where models come from."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from attune_contract import layout
-from attune_contract.enums import MetricName, Role
+from attune_contract.enums import ClassificationStyle, MetricName, Role
 from attune_contract.outcome import Artifact
 from attune_contract.runconfig import RunConfig
 from attune_contract.spec import Baseline, Model, Workload
@@ -29,6 +30,7 @@ from attune_trainer.evaluation.textmetrics.human import HumanPreference
 from attune_trainer.evaluation.verdicts import People
 from attune_trainer.methods import loading
 from attune_trainer.methods.architecture import labels_of
+from attune_trainer.methods.causal import LABELS_FILE
 from attune_trainer.methods.device import Device
 
 _NAMED = 3
@@ -79,9 +81,12 @@ def of(context: Context, given: tuple[Artifact, ...], base: models.BaseModel, pl
     for asked in work.evaluation.baselines:
         if asked.name == BASE:
             continue
-        model = _fetched(context, asked) if asked.source else None
-        own = given_of(work, model, place, train, test) if model else plain
-        own = _prompted(own, asked, model or base, examples)
+        model = _fetched(context, asked, base) if asked.source else None
+        whole = model is not None and not model.listing.is_adapter
+        own = given_of(work, model, place, train, test) if model and whole else plain
+        if model and work.resolved_classification().style is ClassificationStyle.HEAD and plain.labels:
+            _demand_same_labels(asked, model, plain)
+        own = _prompted(own, asked, model if model and whole else base, examples)
         givens[asked.name] = own
         alike = own is plain
         (others if model else sides).append(Side(asked.name, kind if alike else kind_for(own), model))
@@ -114,22 +119,61 @@ def given_of(work: Workload, base: models.BaseModel, place: Device, train: Path,
     )
 
 
-def _fetched(context: Context, asked: Baseline) -> models.BaseModel:
-    """Another model, with its own tokenizer and chat template; its commit or content is in the report."""
+def _fetched(context: Context, asked: Baseline, base: models.BaseModel) -> models.BaseModel:
+    """Another model, with its own tokenizer and chat template; its commit or content is in the report.
+
+    An earlier run's adapter is taken where it was trained on the same base, which it then shares with the run's own.
+    """
     assert asked.source is not None, "asked for only where there is one"  # noqa: S101
     config: RunConfig = context.config
     work = config.workload.model_copy(
         update={"model": Model(source=asked.source, credentials_secret=config.workload.model.credentials_secret)}
     )
-    source = models.ModelSource(config.model_copy(update={"workload": work}), context.stores)
+    ours = asked.source.startswith(config.workload.output.uri.rstrip("/") + "/")
+    role = Role.OUTPUT if ours else Role.MODEL
+    source = models.ModelSource(config.model_copy(update={"workload": work}), context.stores, role=role, adapters=True)
     try:
         fetched = source.fetch(source.look(), weights=True)
+        if fetched.listing.is_adapter:
+            return _on_base(asked, fetched, base)
         models.check_small_files(fetched)
     except StageError as error:
         raise type(error)(str(error).replace(models.FIELD, f"spec.evaluation.baselines ({asked.name})")) from error
     if fetched.tokenizer().chat_template is None:  # of a base model: it is asked as this run's models are
         return replace(fetched, chat_template=config.workload.model.chat_template)
     return fetched
+
+
+def _on_base(asked: Baseline, adapter: models.BaseModel, base: models.BaseModel) -> models.BaseModel:
+    """An adapter as the run's base can take it.
+
+    Raises:
+        InvalidConfigurationError: it belongs to another base.
+    """
+    said = json.loads((adapter.folder / models.ADAPTER).read_text(encoding="utf-8"))
+    named = said.get("base_model_name_or_path")
+    if named != base.listing.source:
+        raise InvalidConfigurationError(
+            f"spec.evaluation.baselines ({asked.name}): {asked.source} is an adapter of {named}, and this run's model "
+            f"is {base.listing.source}. Only adapters of the same model can be compared; publish it as Merged or Both."
+        )
+    return adapter
+
+
+def _demand_same_labels(asked: Baseline, model: models.BaseModel, own: Given) -> None:
+    """A classification head says numbers, which mean something only where the labels are the same.
+
+    Raises:
+        InvalidConfigurationError: the model has others, or tells none.
+    """
+    file = model.folder / LABELS_FILE
+    known = [entry["label"] for entry in json.loads(file.read_text("utf-8"))] if file.is_file() else []
+    if known != list(own.labels):
+        raise InvalidConfigurationError(
+            f"spec.evaluation.baselines ({asked.name}): the head of {asked.source} knows the labels "
+            f"{', '.join(known) or '(none are told)'}, and this run has {', '.join(own.labels)}. List the labels in "
+            "spec.classification.labels in both runs."
+        )
 
 
 def _prompted(own: Given, asked: Baseline, model: models.BaseModel, examples: list[Any]) -> Given:

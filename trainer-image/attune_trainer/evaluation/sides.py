@@ -60,7 +60,10 @@ class Models:
     def of(self, side: Side) -> AbstractContextManager[Any]:
         """The model of a side, for as long as it is used."""
         if side.source is not None:
-            return nullcontext(self._only(side.source.folder, four_bit=False))
+            of_base = side.source.listing.is_adapter
+            return nullcontext(
+                self._other(side.source.folder) if of_base else self._only(side.source.folder, four_bit=False)
+            )
         return self.own(tuned=side.is_tuned)
 
     def own(self, *, tuned: bool) -> AbstractContextManager[Any]:
@@ -76,6 +79,14 @@ class Models:
             base = self._load(self.base.folder, four_bit=True)
             self._loaded["adapter"] = loading.with_adapter(base, self.checkpoint).eval()
         return self._loaded["adapter"]
+
+    def _other(self, folder: Path) -> Any:
+        """Another adapter of the run's own base."""
+        key = f"adapter {folder}"
+        if key not in self._loaded:
+            self._loaded.clear()
+            self._loaded[key] = loading.with_adapter(self._load(self.base.folder, four_bit=True), folder).eval()
+        return self._loaded[key]
 
     def _only(self, folder: Path, *, four_bit: bool = True, keep: bool = False) -> Any:
         key = str(folder)

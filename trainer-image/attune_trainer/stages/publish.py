@@ -18,7 +18,7 @@ from attune_trainer.evaluation.kinds.base import Given
 from attune_trainer.methods import loading
 from attune_trainer.methods.architecture import Architecture
 from attune_trainer.methods.causal import LABELS_FILE
-from attune_trainer.publishing import card, manifest, proof
+from attune_trainer.publishing import card, manifest, proof, serving
 
 _REPORTS = {
     "validation": layout.VALIDATION_REPORT,
@@ -53,6 +53,7 @@ def run(context: Context) -> Outcome:
     architecture = Architecture(context.config.workload, labels, padding, base.trust_remote_code)
     _assemble(context, base, architecture, checkpoint, folder)
     (folder / card.FILE).write_text(card.render(context.config, labels, reports), encoding="utf-8")
+    serving.write(context.config, labels, folder)
     model = context.run.put_folder(f"{layout.MODEL}/", folder)
     proven = _prove(context, _Subject(base, architecture, given, model), reports["evaluation"])
     files = digests.of_files(folder, digests.files_below(folder))

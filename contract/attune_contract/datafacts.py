@@ -1,0 +1,16 @@
+"""What the Poll stage says of training data: enough to tell whether it is another than before. No I/O."""
+
+from attune_contract.base import Reported
+
+
+class DataFacts(Reported):
+    """The training data of a schedule at one moment."""
+
+    digest: str
+    """`sha256:…` over the sorted lines `<uri> <version>` of its objects; a version is the store's own (ETag)."""
+    objects: int
+    """Objects."""
+    rows: int
+    """Rows in them, good and bad."""
+    size_bytes: int = 0
+    """Bytes in them, as stored."""

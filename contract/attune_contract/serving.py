@@ -1,0 +1,130 @@
+"""What servers can load of what a run publishes: asked before anything is trained. No I/O.
+
+| server | whole model | adapter | rank of an adapter | classification head |
+| --- | --- | --- | --- | --- |
+| vLLM | yes | yes | up to `--max-lora-rank`, of its list | whole model only |
+| KServe | yes, from `storageUri` | no: `storageUri` is one model | | yes |
+| Ollama | yes | yes, but not one trained over 4 bits | any | no: it generates text |
+| transformers | yes | yes | any | yes |
+
+Sources: vLLM, "LoRA adapters" (max_lora_rank, and its PEFT helper, which refuses `modules_to_save`: that is how the
+head of a classifier is kept); KServe, "Deploy InferenceService with a model from S3"; Ollama, "Importing a model"
+(adapters that were trained over a quantised base are not for it).
+"""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from attune_contract.enums import ClassificationStyle, Method, OutputFormat, TuningType
+from attune_contract.spec import Workload
+
+
+class Server(StrEnum):
+    """What serves the model."""
+
+    VLLM = "vLLM"
+    """Loads adapters up to a rank (`--max-lora-rank`), or a whole model."""
+    KSERVE = "KServe"
+    """Loads a whole model from `storageUri`."""
+    OLLAMA = "Ollama"
+    """Loads a whole model, or an adapter by its Modelfile."""
+    TRANSFORMERS = "transformers"
+    """Loads whatever was published."""
+
+
+VLLM_RANK = 16
+"""vLLM's own default of `--max-lora-rank`."""
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What `--max-lora-rank` may be; an adapter of a rank in between takes the next one."""
+
+
+class Refusal(NamedTuple):
+    """Why a server cannot load what a run would publish."""
+
+    path: str
+    """The field of the FineTuneJob that stands in the way, such as `spec.tuning.rank`."""
+    message: str
+    """What is wrong, and what would do."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class _Asked(NamedTuple):
+    work: Workload
+    most: int | None
+
+    @property
+    def form(self) -> OutputFormat:
+        return self.work.output.resolved_format(self.work.tuning.type)
+
+    @property
+    def head(self) -> bool:
+        style = self.work.resolved_classification().style
+        return self.work.method is Method.CLASSIFICATION and style is ClassificationStyle.HEAD
+
+
+def refusals(server: Server, max_rank: int | None, work: Workload) -> tuple[Refusal, ...]:
+    """Everything that keeps a server from loading what a run would publish; empty where it can.
+
+    Args:
+        server: spec.serving.server of the TunedModel.
+        max_rank: spec.serving.maxRank of it.
+        work: the run's blocks.
+    """
+    return tuple(_RULES[server](_Asked(work, max_rank)))
+
+
+def needed_rank(rank: int) -> int | None:
+    """The smallest `--max-lora-rank` that takes an adapter of a rank; None where there is none."""
+    return next((known for known in VLLM_RANKS if known >= rank), None)
+
+
+def _vllm(asked: _Asked) -> Iterator[Refusal]:
+    if asked.form is OutputFormat.MERGED:
+        return
+    if asked.form is OutputFormat.ADAPTER and asked.head:
+        text = "vLLM loads no adapter that brings a classification head (modules_to_save); use Merged or Both."
+        yield Refusal("spec.output.format", text)
+    most, rank = asked.most or VLLM_RANK, asked.work.tuning.rank
+    if rank <= most:
+        return
+    needed = needed_rank(rank)
+    start = (
+        f"start it with --max-lora-rank {needed} and say maxRank: {needed} in spec.serving"
+        if needed
+        else f"no vLLM takes more than {VLLM_RANKS[-1]}"
+    )
+    text = (
+        f"vLLM loads adapters of rank {most} at most, and this is {rank}. Use {most} or less; or {start}; or publish "
+    )
+    yield Refusal("spec.tuning.rank", f"{text}it as Merged (spec.output.format).")
+
+
+def _kserve(asked: _Asked) -> Iterator[Refusal]:
+    if asked.form is OutputFormat.ADAPTER:
+        text = "KServe loads one whole model from storageUri, and an adapter is none; use Merged or Both."
+        yield Refusal("spec.output.format", text)
+
+
+def _ollama(asked: _Asked) -> Iterator[Refusal]:
+    if asked.head:
+        yield Refusal("spec.classification.style", "Ollama generates text and has no classification heads; use Token.")
+    if asked.form is OutputFormat.ADAPTER and asked.work.tuning.type is TuningType.QLORA:
+        text = (
+            "Ollama puts adapters on its own quantised base, which is not the 4-bit one of QLoRA; use Merged or Both."
+        )
+        yield Refusal("spec.output.format", text)
+
+
+def _transformers(_: _Asked) -> Iterator[Refusal]:
+    yield from ()
+
+
+_RULES: dict[Server, Callable[[_Asked], Iterator[Refusal]]] = {
+    Server.VLLM: _vllm,
+    Server.KSERVE: _kserve,
+    Server.OLLAMA: _ollama,
+    Server.TRANSFORMERS: _transformers,
+}

@@ -1,0 +1,1 @@
+"""From a ClusterFineTuneSchedule to requests to FineTuneSchedules: observe → plan → record → ask → summarize."""

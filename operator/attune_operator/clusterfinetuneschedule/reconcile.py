@@ -1,0 +1,149 @@
+"""One ClusterFineTuneSchedule brought one step on: observe → plan → record → ask."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from attune_operator import naming
+from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneSchedule, ClusterFineTuneScheduleStatus, Wave
+from attune_operator.api.enums import WaveState
+from attune_operator.api.finetuneschedule import FineTuneSchedule, WaveRequest
+from attune_operator.api.tunedmodel import TunedModel
+from attune_operator.cluster import apply, objects
+from attune_operator.cluster.client import Kube, pages, path_to
+from attune_operator.clusterfinetuneschedule.plan import HELD, Plan, plan, problems, underway
+from attune_operator.clusterfinetuneschedule.snapshot import Candidate, MemberView, Name, Snapshot, member_view
+from attune_operator.clusterfinetuneschedule.summarize import summarize
+from attune_operator.errors import AttuneError
+from attune_operator.finetunejob.stories import Story
+from attune_operator.retraining_metrics import RetrainingMetrics
+from attune_operator.timing.moments import stamp
+from attune_operator.workqueue import Key
+
+JSON = dict[str, Any]
+log = logging.getLogger("attune")
+
+
+@dataclass(frozen=True)
+class WaveReconciler:
+    """What a reconcile needs from outside; `reconcile` is called with a key and nothing else."""
+
+    client: Kube
+    metrics: RetrainingMetrics
+    now: Callable[[], datetime]
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Brings one wave one step on.
+
+        Returns:
+            Seconds until it should be looked at again without any event, or None.
+
+        Raises:
+            APIError: the API server refused or was away; the caller tries again with back-off.
+        """
+        stored = await objects.get(self.client, naming.CLUSTER_SCHEDULES, key)
+        if stored is None or "deletionTimestamp" in stored["metadata"]:
+            self.metrics.wave(key, None)
+            return None
+        seen = await self._observe(stored)
+        decision = plan(seen)
+        status = summarize(seen, decision)
+        # First the record, then the deed: a place is taken in the wave's record before anybody is asked to start.
+        if status != seen.schedule.status:
+            stored = await apply.write_status(self.client, stored, status.dump(), naming.CLUSTER_SCHEDULES)
+        await self._tell(stored, seen.schedule.status, status, decision)
+        self.metrics.wave(key, status)
+        if status.wave is not None:
+            for name in decision.ask:
+                await self._ask(name, status.wave)
+        if status.handled_trigger is not None and naming.TRIGGER_ANNOTATION in stored["metadata"].get(
+            "annotations", {}
+        ):
+            stored = await objects.unmark(self.client, naming.CLUSTER_SCHEDULES, stored, naming.TRIGGER_ANNOTATION)
+            cleared = status.model_copy(update={"handled_trigger": None})
+            await apply.write_status(self.client, stored, cleared.dump(), naming.CLUSTER_SCHEDULES)
+        return decision.again
+
+    async def _observe(self, stored: JSON) -> Snapshot:
+        schedule, bad = ClusterFineTuneSchedule.parse(stored)
+        if unreadable := [p for p in bad if p.path.startswith("status")]:
+            raise AttuneError(f"the status cannot be read: {unreadable}")
+        now = self.now()
+        if bad := bad or problems(schedule.spec):
+            return Snapshot(schedule=schedule, now=now, problems=tuple(bad))
+        wave = schedule.status.wave
+        if wave is not None and underway(wave):
+            return Snapshot(schedule=schedule, now=now, members=await self._members(wave))
+        return Snapshot(schedule=schedule, now=now, candidates=await self._candidates(schedule))
+
+    async def _members(self, wave: Wave) -> dict[Name, MemberView]:
+        found = {}
+        for member in wave.members:
+            if member.state not in HELD:
+                continue
+            raw = await objects.get(self.client, naming.SCHEDULES, Key(member.namespace, member.name))
+            if raw is not None and "deletionTimestamp" not in raw["metadata"]:
+                found[Name(member.namespace, member.name)] = member_view(FineTuneSchedule.parse(raw)[0].status)
+        return found
+
+    async def _candidates(self, schedule: ClusterFineTuneSchedule) -> tuple[Candidate, ...]:
+        spec = schedule.spec
+        namespaces = await self._namespaces(schedule)
+        models = {key: raw async for key, raw in objects.everywhere(self.client, naming.TUNED_MODELS)}
+        found = []
+        async for key, raw in objects.everywhere(self.client, naming.SCHEDULES):
+            member, bad = FineTuneSchedule.parse(raw)
+            if bad or key.namespace not in namespaces or not spec.selector.matches(member.metadata.labels):
+                continue
+            model = models.get(Key(key.namespace, member.spec.job_template.spec.output.register_ or ""))
+            found.append(_candidate(key, TunedModel.parse(model)[0] if model else None))
+        return tuple(found)
+
+    async def _namespaces(self, schedule: ClusterFineTuneSchedule) -> set[str]:
+        selector = schedule.spec.namespace_selector
+        found = pages(self.client, lambda query: path_to("v1", "namespaces", **query))
+        return {n["metadata"]["name"] async for n in found if selector.matches(n["metadata"].get("labels", {}))}
+
+    async def _ask(self, name: Name, wave: Wave) -> None:
+        """Tells a schedule, in its status, that its turn has come; it is asked once only for each wave."""
+        raw = await objects.get(self.client, naming.SCHEDULES, Key(name.namespace, name.name))
+        if raw is None:
+            return
+        status = FineTuneSchedule.parse(raw)[0].status
+        asked = status.wave
+        if asked is not None and (asked.state in HELD or _asked_already(asked.wave, wave.id)):
+            return
+        request = WaveRequest(wave=wave.id, state=WaveState.CLAIMED)
+        new = status.model_copy(update={"wave": request})
+        await apply.write_status(self.client, raw, new.dump(), naming.SCHEDULES)
+
+    async def _tell(
+        self, stored: JSON, old: ClusterFineTuneScheduleStatus, new: ClusterFineTuneScheduleStatus, decision: Plan
+    ) -> None:
+        told = []
+        if decision.fired is not None and new.wave is not None:
+            told.append(Story("Normal", "WaveStarted", f"{decision.fired.message} {new.wave.total} FineTuneSchedules."))
+        told += [Story("Normal", "WaveSkipped", f"{s.reason}: {s.message}") for s in decision.skipped]
+        was_over = old.wave is None or old.wave.completion_time is not None
+        if new.wave is not None and new.wave.completion_time is not None and not was_over:
+            told.append(Story("Normal", "WaveDone", new.message))
+        for story in told:
+            log.info("%s: %s: %s", stored["metadata"]["name"], *story[1:])
+            await apply.record_event(self.client, stored, **story._asdict(), now=stamp(datetime.now().astimezone()))
+
+
+def _asked_already(last: str, wave: str) -> bool:
+    """Whether a schedule was asked by this wave, or by a later one of the same object: then this reader is late."""
+    return last.rpartition("/")[0] == wave.rpartition("/")[0] and last >= wave
+
+
+def _candidate(key: Key, model: TunedModel | None) -> Candidate:
+    champion = model.status.champion if model else None
+    history = model.status.monitor.history if model and model.status.monitor else ()
+    drift = 0.0
+    if history:
+        drops = [m.drop for m in history[0].metrics if m.dropped]
+        drift = (1.0 if history[0].drifted else 0.0) + max([history[0].score or 0.0, *drops])
+    return Candidate(Name(*key), champion.since if champion else "", drift)

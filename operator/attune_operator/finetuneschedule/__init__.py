@@ -1,0 +1,1 @@
+"""From a FineTuneSchedule to the FineTuneJobs that it makes: observe → plan → build → apply → summarize."""

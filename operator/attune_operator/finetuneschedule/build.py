@@ -1,0 +1,68 @@
+"""The FineTuneJobs of a schedule, and the Job that looks at its training data. Pure."""
+
+from typing import Any
+
+from attune_contract.enums import Stage
+from attune_operator import naming
+from attune_operator.api.enums import AttemptState
+from attune_operator.api.finetunejob import Attempt, FineTuneJob
+from attune_operator.api.finetuneschedule import FineTuneSchedule, RunRecord
+from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.finetunejob import build as jobs
+from attune_operator.finetuneschedule.matrix import combinations, expanded
+from attune_operator.settings import Settings
+
+JSON = dict[str, Any]
+KEPT_SECONDS = 3600
+"""Looks come every hour or so, and each leaves a Job."""
+
+
+def finetunejob(schedule: FineTuneSchedule, run: RunRecord) -> JSON:
+    """The FineTuneJob of a record; it goes when the schedule goes."""
+    template, meta = schedule.spec.job_template, schedule.metadata
+    return {
+        "apiVersion": naming.API_VERSION,
+        "kind": naming.KIND,
+        "metadata": {
+            "name": run.name,
+            "namespace": meta.namespace,
+            "labels": {
+                **template.metadata.labels,
+                naming.MANAGED_BY_LABEL: naming.MANAGER,
+                naming.SCHEDULE_LABEL: meta.uid,
+            },
+            "annotations": {**template.metadata.annotations, naming.SCHEDULE_ANNOTATION: meta.name},
+            "ownerReferences": [owner(schedule)],
+        },
+        "spec": expanded(template, run.values),
+    }
+
+
+def owner(schedule: FineTuneSchedule) -> JSON:
+    """The reference by which what a schedule makes is its own."""
+    return naming.owner_reference(naming.SCHEDULE_KIND, schedule.metadata.name, schedule.metadata.uid)
+
+
+def poll(schedule: FineTuneSchedule, runtime: TuningRuntime, name: str, settings: Settings) -> list[JSON]:
+    """The Job that looks at the training data, which lists and counts and writes nothing; its pods' policy first.
+
+    Of a matrix every combination's data is looked at.
+    """
+    run = _as_run(schedule)
+    attempt = Attempt(stage=Stage.POLL, number=1, job_name=name, state=AttemptState.PENDING, start_time="")
+    made = jobs.job(run, runtime, attempt, settings)
+    kept = {**made, "spec": {**made["spec"], "ttlSecondsAfterFinished": KEPT_SECONDS}}
+    policy = naming.owned_policy(jobs.network_policy(run, settings), owner(schedule))
+    return [policy, naming.owned_by(kept, owner(schedule), naming.SCHEDULE_ANNOTATION)]
+
+
+def _as_run(schedule: FineTuneSchedule) -> FineTuneJob:
+    """A run that stands for the schedule: its data is that of all combinations."""
+    template = schedule.spec.job_template
+    specs = [expanded(template, values) for values in combinations(template)]
+    train = list(dict.fromkeys(uri for spec in specs for uri in spec["dataset"]["train"]))
+    spec = {**specs[0], "dataset": {**specs[0]["dataset"], "train": train[:100]}}
+    meta = {"name": schedule.metadata.name, "namespace": schedule.metadata.namespace, "uid": schedule.metadata.uid}
+    run, problems = FineTuneJob.parse({"metadata": meta, "spec": spec})
+    assert not problems, "the schedule was found valid"  # noqa: S101
+    return run

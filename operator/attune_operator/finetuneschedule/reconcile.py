@@ -1,0 +1,180 @@
+"""One FineTuneSchedule brought one step on: observe → plan → record → apply → summarize."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from attune_operator import naming
+from attune_operator.api.conditions import Reason
+from attune_operator.api.finetuneschedule import FineTuneSchedule, FineTuneScheduleStatus
+from attune_operator.api.tunedmodel import TunedModel
+from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.cluster import apply, objects, observe
+from attune_operator.cluster.client import Kube
+from attune_operator.errors import AttuneError
+from attune_operator.finetuneschedule import build
+from attune_operator.finetuneschedule.plan import Plan, plan, problems
+from attune_operator.finetuneschedule.snapshot import PollView, Snapshot, run_view
+from attune_operator.finetuneschedule.stories import stories
+from attune_operator.finetuneschedule.summarize import summarize
+from attune_operator.retraining_metrics import RetrainingMetrics
+from attune_operator.settings import Settings
+from attune_operator.timing.moments import stamp
+from attune_operator.workqueue import Key
+
+JSON = dict[str, Any]
+log = logging.getLogger("attune")
+
+
+@dataclass(frozen=True)
+class ScheduleReconciler:
+    """What a reconcile needs from outside; `reconcile` is called with a key and nothing else."""
+
+    client: Kube
+    settings: Settings
+    metrics: RetrainingMetrics
+    now: Callable[[], datetime]
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Brings one schedule one step on.
+
+        Returns:
+            Seconds until it should be looked at again without any event, or None.
+
+        Raises:
+            APIError: the API server refused or was away; the caller tries again with back-off.
+        """
+        # Runs first: what is listed was recorded before, so the record that is read after that must know of it.
+        first = await objects.get(self.client, naming.SCHEDULES, key)
+        if first is None or "deletionTimestamp" in first["metadata"]:
+            self.metrics.schedule(key, None)
+            return None
+        runs = await objects.runs_of(self.client, key.namespace, first["metadata"]["uid"])
+        stored = await objects.get(self.client, naming.SCHEDULES, key)
+        if stored is None or stored["metadata"]["uid"] != first["metadata"]["uid"]:
+            return 0.0
+        seen = await self._observe(stored, runs)
+        decision = plan(seen)
+        # First the record, then the deed: a run is in status before it is created, and counted before it is deleted.
+        stored, status = await self._write(stored, seen.schedule.status, summarize(seen, decision))
+        decision, created = await self._apply(seen, decision)
+        stored, status = await self._write(stored, status, summarize(replace_status(seen, status), again(decision)))
+        if status.handled_trigger is not None and naming.TRIGGER_ANNOTATION in stored["metadata"].get(
+            "annotations", {}
+        ):
+            stored = await objects.unmark(self.client, naming.SCHEDULES, stored, naming.TRIGGER_ANNOTATION)
+            await self._write(stored, status, status.model_copy(update={"handled_trigger": None}))
+        await self._tell(stored, seen, status, created)
+        self.metrics.schedule(key, status)
+        return decision.again
+
+    async def _observe(self, stored: JSON, runs: list[JSON]) -> Snapshot:
+        schedule, bad = FineTuneSchedule.parse(stored)
+        if unreadable := [p for p in bad if p.path.startswith("status")]:
+            raise AttuneError(f"the status cannot be read: {unreadable}")
+        now = self.now()
+        views = tuple(run_view(raw) for raw in await self._with_recorded(schedule, runs))
+        if bad := bad or problems(schedule.spec):
+            return Snapshot(schedule=schedule, now=now, problems=tuple(bad), runs=views)
+        tuned = await self._tuned(schedule)
+        noted = (
+            {v.run_id for v in tuned.status.versions} | {d.run_id for d in tuned.status.declined} if tuned else set()
+        )
+        registers = schedule.spec.job_template.spec.output.register_ is not None
+        unregistered = registers and tuned is not None
+        return Snapshot(
+            schedule=schedule,
+            now=now,
+            runs=views,
+            tuned=tuned,
+            registered=frozenset(noted) if unregistered else frozenset(v.uid for v in views),
+            poll=await self._poll(schedule),
+        )
+
+    async def _with_recorded(self, schedule: FineTuneSchedule, runs: list[JSON]) -> list[JSON]:
+        """The runs that were listed, and those that were created between the list and the record."""
+        listed = {raw["metadata"]["name"] for raw in runs}
+        uid, namespace = schedule.metadata.uid, schedule.metadata.namespace
+        missing = [r.name for r in schedule.status.runs if r.created and r.name not in listed]
+        found = [await observe.finetunejob(self.client, Key(namespace, name)) for name in missing]
+        return [*runs, *(raw for raw in found if raw is not None and observe.is_ours(raw, uid))]
+
+    async def _tuned(self, schedule: FineTuneSchedule) -> TunedModel | None:
+        """The TunedModel that matters; a matrix has one for each combination, and none speaks for all."""
+        spec = schedule.spec
+        drift = spec.triggers.drift
+        name = (drift.tuned_model if drift else None) or spec.job_template.spec.output.register_
+        if name is None or "{{" in name:
+            return None
+        raw = await objects.get(self.client, naming.TUNED_MODELS, Key(schedule.metadata.namespace, name))
+        return TunedModel.parse(raw)[0] if raw is not None else None
+
+    async def _poll(self, schedule: FineTuneSchedule) -> PollView | None:
+        data = schedule.status.data
+        if data is None or data.poll is None:
+            return None
+        meta = schedule.metadata
+        found = await objects.outcome_of(self.client, meta.namespace, data.poll, meta.uid)
+        if found is None:
+            return None
+        over, outcome, words = found
+        told = f"{outcome.reason}: {outcome.message}" if outcome else words or "the pod left no word; see its log."
+        return PollView(over=over, found=outcome.data if outcome else None, message=told)
+
+    async def _apply(self, seen: Snapshot, decision: Plan) -> tuple[Plan, frozenset[str]]:
+        """Makes what the plan asks for; what the API server refuses becomes a hold that the status shows.
+
+        Returns:
+            The plan, and the runs that were created now.
+        """
+        meta = seen.schedule.metadata
+        for view in decision.delete:
+            await objects.delete(self.client, "finetunejobs", meta.namespace, view.name, view.uid)
+        created: set[str] = set()
+        done: set[str] = set()
+        try:
+            for run in decision.create:
+                if await apply.create(self.client, build.finetunejob(seen.schedule, run), meta.uid):
+                    created.add(run.name)
+                done.add(run.name)
+            if decision.poll and seen.poll is None:
+                await self._start_poll(seen.schedule, decision)
+        except (apply.TakenError, apply.RejectedError) as error:
+            decision = decision.refused(Reason.CREATION_REFUSED, str(error))
+        return decision.made(frozenset(done)), frozenset(created)
+
+    async def _start_poll(self, schedule: FineTuneSchedule, decision: Plan) -> None:
+        found = await observe.runtime(self.client, schedule.spec.job_template.spec.runtime)
+        runtime, _ = TuningRuntime.parse(found) if found else (None, ())
+        name = decision.data.poll if decision.data else None
+        if runtime is None or name is None:
+            return  # a run would be held up by it, and says so; the look is given up and tried again
+        for wanted in build.poll(schedule, runtime, name, self.settings):
+            await apply.create(self.client, wanted, schedule.metadata.uid)
+
+    async def _write(
+        self, stored: JSON, old: FineTuneScheduleStatus, new: FineTuneScheduleStatus
+    ) -> tuple[JSON, FineTuneScheduleStatus]:
+        if new == old:
+            return stored, old
+        return await apply.write_status(self.client, stored, new.dump(), naming.SCHEDULES), new
+
+    async def _tell(
+        self, stored: JSON, seen: Snapshot, status: FineTuneScheduleStatus, created: frozenset[str]
+    ) -> None:
+        meta = seen.schedule.metadata
+        for story in stories(seen.schedule.status, status, created):
+            log.info("%s/%s: %s: %s", meta.namespace, meta.name, *story[1:])
+            await apply.record_event(self.client, stored, **story._asdict(), now=stamp(datetime.now().astimezone()))
+
+
+def replace_status(seen: Snapshot, status: FineTuneScheduleStatus) -> Snapshot:
+    """The same snapshot, with the status that was recorded meanwhile."""
+    return replace(seen, schedule=seen.schedule.model_copy(update={"status": status}))
+
+
+def again(decision: Plan) -> Plan:
+    """The plan as it is summarized a second time: what was told once is not told twice."""
+    return replace(decision, skipped=())

@@ -1,0 +1,112 @@
+"""The Job of a look: one pod of the versions' own runtime, that evaluates and publishes nothing. Pure."""
+
+from typing import Any
+
+from attune_contract import layout
+from attune_contract.enums import Stage
+from attune_contract.monitoring import Look, Published, Variant
+from attune_contract.uris import join
+from attune_operator import naming
+from attune_operator.api.finetunejob import Attempt, FineTuneJob
+from attune_operator.api.tunedmodel import LookRecord, TunedModel, Version
+from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.finetunejob import build as jobs
+from attune_operator.finetunejob.runconfig import run_config
+from attune_operator.settings import Settings
+from attune_operator.tunedmodel.looks import COMPARE
+
+JSON = dict[str, Any]
+KEPT_SECONDS = 86400
+ALL = "876000h"
+"""Held-out rows are of any age."""
+MOST_ROWS = 100_000
+
+
+def objects(model: TunedModel, runtime: TuningRuntime, look: LookRecord, settings: Settings) -> list[JSON]:
+    """The Job of one attempt at a look, and its pods' policy first; they go when the TunedModel goes.
+
+    Args:
+        model: its versions say where everything is, and by which Secrets.
+        runtime: where the pod runs.
+        look: what is looked at.
+        settings: the operator's.
+    """
+    champion = model.status.version(look.champion)
+    assert champion is not None, "a look is at a champion that is there"  # noqa: S101
+    run = _as_run(model, champion)
+    attempt = Attempt(
+        stage=Stage.MONITOR,
+        number=look.number,
+        job_name=look.job_name,
+        state=look.state,
+        start_time=look.start_time,
+    )
+    config = run_config(run, runtime, attempt).model_copy(update={"monitoring": asked(model, look, champion)})
+    made = jobs.job(run, runtime, attempt, settings)
+    template = made["spec"]["template"]
+    told = {
+        **template["metadata"]["annotations"],
+        naming.RUN_CONFIG_ANNOTATION: config.model_dump_json(exclude_none=True),
+    }
+    template = {**template, "metadata": {**template["metadata"], "annotations": told}}
+    spec = {**made["spec"], "template": template, "ttlSecondsAfterFinished": KEPT_SECONDS}
+    owner = naming.owner_reference(naming.TUNED_MODEL_KIND, model.metadata.name, model.metadata.uid)
+    policy = naming.owned_policy(jobs.network_policy(run, settings), owner)
+    return [policy, naming.owned_by({**made, "spec": spec}, owner, naming.TUNED_MODEL_ANNOTATION)]
+
+
+def asked(model: TunedModel, look: LookRecord, champion: Version) -> Look:
+    """What the pod is to look at: fresh rows, or the rows that a version's own run held out."""
+    challenger = model.status.version(look.challenger)
+    variants = [_published(Variant.CHAMPION, champion)]
+    variants += [_published(Variant.CHALLENGER, challenger)] if challenger else []
+    if look.purpose == COMPARE and challenger is not None:
+        rows = join(challenger.run_uri, layout.TEST_DATA)
+        return Look(at=look.at, source=rows, window=ALL, max_rows=MOST_ROWS, min_rows=20, variants=tuple(variants))
+    spec = model.spec.monitor
+    assert spec is not None, "a monitor's look has a monitor"  # noqa: S101
+    return Look(
+        at=look.at,
+        source=spec.source,
+        window=spec.window,
+        max_rows=spec.max_rows,
+        min_rows=spec.min_rows,
+        false_alarms=spec.false_alarms,
+        variants=tuple(variants),
+    )
+
+
+def runtime_name(model: TunedModel, look: LookRecord) -> str:
+    """The TuningRuntime that a look runs on."""
+    champion = model.status.version(look.champion)
+    own = champion.runtime if champion else ""
+    return (model.spec.monitor.runtime if model.spec.monitor else None) or own
+
+
+def _published(variant: Variant, version: Version) -> Published:
+    return Published(variant=variant, version=str(version.version), run_uri=version.run_uri, digest=version.digest)
+
+
+def _as_run(model: TunedModel, champion: Version) -> FineTuneJob:
+    """A run that stands for the TunedModel: where it writes, with which keys, and how large its pod is."""
+    monitor = model.spec.monitor
+    secrets = champion.secrets
+    data_secret = (monitor.credentials_secret if monitor else None) or secrets.get("data")
+    output = champion.run_uri.rpartition("/runs/")[0] + "/"
+    meta = {"name": model.metadata.name, "namespace": model.metadata.namespace, "uid": model.metadata.uid}
+    spec = {
+        "runtime": champion.runtime,
+        "model": _with_secret({"source": champion.base}, secrets.get("model")),
+        "method": champion.method.value,
+        "dataset": _with_secret({"train": [monitor.source if monitor else output]}, data_secret),
+        "training": {"maxSteps": 1},
+        "resources": (monitor.resources.model_dump(mode="json", by_alias=True) if monitor else {"gpusPerNode": 0}),
+        "output": _with_secret({"uri": output}, secrets.get("output")),
+    }
+    run, problems = FineTuneJob.parse({"metadata": meta, "spec": spec})
+    assert not problems, f"made from what was valid: {problems}"  # noqa: S101
+    return run
+
+
+def _with_secret(block: JSON, secret: str | None) -> JSON:
+    return {**block, "credentialsSecret": secret} if secret else block

@@ -1,0 +1,142 @@
+"""One TunedModel brought one step on: observe → plan → record → apply."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from attune_operator import naming
+from attune_operator.api.conditions import ConditionType, Reason
+from attune_operator.api.finetunejob import FineTuneJob
+from attune_operator.api.tunedmodel import TunedModel, TunedModelStatus
+from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.cluster import apply, objects, observe
+from attune_operator.cluster.client import Kube, path_to
+from attune_operator.errors import AttuneError
+from attune_operator.retraining_metrics import RetrainingMetrics
+from attune_operator.settings import Settings
+from attune_operator.timing.moments import stamp
+from attune_operator.tunedmodel import build
+from attune_operator.tunedmodel.hand_over import config_map
+from attune_operator.tunedmodel.plan import Plan, plan, problems
+from attune_operator.tunedmodel.snapshot import LookView, Snapshot
+from attune_operator.tunedmodel.stories import stories
+from attune_operator.tunedmodel.summarize import summarize
+from attune_operator.workqueue import Key
+
+JSON = dict[str, Any]
+log = logging.getLogger("attune")
+
+
+@dataclass(frozen=True)
+class TunedModelReconciler:
+    """What a reconcile needs from outside; `reconcile` is called with a key and nothing else."""
+
+    client: Kube
+    settings: Settings
+    metrics: RetrainingMetrics
+    now: Callable[[], datetime]
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Brings one TunedModel one step on.
+
+        Returns:
+            Seconds until it should be looked at again without any event, or None.
+
+        Raises:
+            APIError: the API server refused or was away; the caller tries again with back-off.
+        """
+        stored = await objects.get(self.client, naming.TUNED_MODELS, key)
+        if stored is None or "deletionTimestamp" in stored["metadata"]:
+            self.metrics.model(key, None)
+            return None
+        seen = await self._observe(stored)
+        decision = plan(seen)
+        # First the record, then the deed: what the ConfigMap says is in status before, and a look before its Job.
+        stored, status = await self._write(stored, seen.model.status, summarize(seen, decision))
+        refused = await self._apply(seen, status, decision)
+        if refused is not None:
+            decision = refused
+            stored, status = await self._write(stored, status, summarize(seen, decision))
+        await self._tell(stored, seen, status)
+        self.metrics.model(key, status)
+        return decision.again
+
+    async def _observe(self, stored: JSON) -> Snapshot:
+        model, bad = TunedModel.parse(stored)
+        if unreadable := [p for p in bad if p.path.startswith("status")]:
+            raise AttuneError(f"the status cannot be read: {unreadable}")
+        now = self.now()
+        if bad := bad or problems(model.spec):
+            return Snapshot(model=model, now=now, problems=tuple(bad))
+        raw = await objects.runs_in(self.client, model.metadata.namespace)
+        mine = [r for r in raw if r.get("spec", {}).get("output", {}).get("register") == model.metadata.name]
+        parsed = (FineTuneJob.parse(r) for r in mine if _over(r))
+        runs = tuple(run for run, bad_run in parsed if not bad_run)
+        return Snapshot(model=model, now=now, runs=runs, look=await self._look(model))
+
+    async def _look(self, model: TunedModel) -> LookView | None:
+        if model.status.look is None:
+            return None
+        meta = model.metadata
+        found = await objects.outcome_of(self.client, meta.namespace, model.status.look.job_name, meta.uid)
+        return LookView(*found) if found is not None else None
+
+    async def _apply(self, seen: Snapshot, status: TunedModelStatus, decision: Plan) -> Plan | None:
+        """Makes what the plan asks for; returns the plan as the API server refused it, or None."""
+        model = seen.model.model_copy(update={"status": status})
+        try:
+            if decision.hand_over:
+                await self._hand_over(model, decision)
+            if decision.start and (seen.look is None or seen.model.status.look != decision.look):
+                return await self._start(model, decision)
+        except apply.TakenError as error:
+            return decision.refused(Reason.CONFIG_MAP_CONFLICT, str(error))
+        except apply.RejectedError as error:
+            return decision.refused(Reason.CREATION_REFUSED, str(error))
+        return None
+
+    async def _hand_over(self, model: TunedModel, decision: Plan) -> None:
+        wanted, meta = config_map(model, decision.standing), model.metadata
+        stored = await objects.config_map(self.client, meta.namespace, wanted["metadata"]["name"])
+        if stored is None:
+            await apply.create(self.client, wanted, meta.uid)
+            return
+        if not observe.is_ours(stored, meta.uid):
+            raise apply.TakenError(
+                f"ConfigMap {meta.namespace}/{wanted['metadata']['name']} exists and belongs to somebody else; delete "
+                "or rename it, and everything goes on by itself."
+            )
+        if stored.get("data") != wanted["data"]:
+            path = path_to("v1", "configmaps", meta.namespace, wanted["metadata"]["name"])
+            await self.client.replace(path, {**stored, "data": wanted["data"]})
+
+    async def _start(self, model: TunedModel, decision: Plan) -> Plan | None:
+        look = decision.look
+        assert look is not None, "asked for only where there is one"  # noqa: S101
+        name = build.runtime_name(model, look)
+        found = await observe.runtime(self.client, name)
+        runtime, bad = TuningRuntime.parse(found) if found else (None, ())
+        if runtime is None:
+            told = " ".join(str(p) for p in bad) or f"there is no TuningRuntime named {name!r}."
+            return decision.refused(Reason.RUNTIME_NOT_FOUND, f"To look at its versions: {told}")
+        for wanted in build.objects(model, runtime, look, self.settings):
+            await apply.create(self.client, wanted, model.metadata.uid)
+        return None
+
+    async def _write(self, stored: JSON, old: TunedModelStatus, new: TunedModelStatus) -> tuple[JSON, TunedModelStatus]:
+        if new == old:
+            return stored, old
+        return await apply.write_status(self.client, stored, new.dump(), naming.TUNED_MODELS), new
+
+    async def _tell(self, stored: JSON, seen: Snapshot, status: TunedModelStatus) -> None:
+        meta = seen.model.metadata
+        for story in stories(seen.model.status, status):
+            log.info("%s/%s: %s: %s", meta.namespace, meta.name, *story[1:])
+            await apply.record_event(self.client, stored, **story._asdict(), now=stamp(datetime.now().astimezone()))
+
+
+def _over(raw: JSON) -> bool:
+    conditions = raw.get("status", {}).get("conditions", [])
+    return any(c["type"] == ConditionType.FINISHED and c["status"] == "True" for c in conditions)

@@ -1,0 +1,36 @@
+"""What was seen of one TunedModel at one moment: everything that the pure rooms may judge by."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from attune_contract.outcome import Outcome
+from attune_operator.api.finetunejob import FineTuneJob
+from attune_operator.api.problems import FieldProblem
+from attune_operator.api.tunedmodel import TunedModel
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LookView:
+    """The Job of a look."""
+
+    over: bool
+    outcome: Outcome | None = None
+    words: str = ""
+    """The pod's last words where it left no Outcome."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One TunedModel as seen at `now`."""
+
+    model: TunedModel
+    now: datetime
+    problems: tuple[FieldProblem, ...] = ()
+    """Everything wrong with the spec, cron included; `model.spec` is not used where there is any."""
+    runs: tuple[FineTuneJob, ...] = ()
+    """Runs of its namespace that register with it and are over."""
+    look: LookView | None = None
+    """The Job of status.look, if it is there."""

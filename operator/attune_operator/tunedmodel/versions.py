@@ -1,0 +1,115 @@
+"""From runs that are over to versions, in the order in which they ended. Pure."""
+
+from attune_contract import layout
+from attune_contract.enums import MetricName
+from attune_contract.outcome import MetricResult
+from attune_operator.api.conditions import ConditionType
+from attune_operator.api.enums import VersionState
+from attune_operator.api.finetunejob import FineTuneJob
+from attune_operator.api.tunedmodel import Compared, Declined, Version
+from attune_operator.finetunejob.runconfig import credentials
+from attune_operator.tunedmodel.snapshot import Snapshot
+
+CHAMPION = "champion"
+"""Name of the baseline by which the champion joins evaluations."""
+LOWER_IS_BETTER = frozenset({MetricName.PERPLEXITY, MetricName.LABEL_LOG_LOSS})
+KEPT_DECLINED = 10
+
+
+def registered(seen: Snapshot) -> tuple[Version, ...]:
+    """All versions, the newest first: those that are known, and one for each run that published since."""
+    known = tuple(seen.model.status.versions)
+    ids = {v.run_id for v in known}
+    fresh = [r for r in _in_order(seen.runs) if _published(r) and r.metadata.uid not in ids]
+    number = max((v.version for v in known), default=0)
+    made = [_version(run, number + n) for n, run in enumerate(fresh, start=1)]
+    return (*reversed(made), *known)
+
+
+def declined(seen: Snapshot) -> tuple[Declined, ...]:
+    """Runs that published nothing, the newest first."""
+    known = {d.run_id: d for d in seen.model.status.declined}
+    for run in seen.runs:
+        if not _published(run):
+            known[run.metadata.uid] = _declined(run)
+    newest = sorted(known.values(), key=lambda d: (d.time, d.run), reverse=True)
+    return tuple(newest[:KEPT_DECLINED])
+
+
+def told_by_its_run(version: Version, run: FineTuneJob) -> Compared | None:
+    """How a version compares with the champion that joined its run's evaluation; None where none did."""
+    champion = next((a.champion for a in reversed(run.status.attempts) if a.champion is not None), None)
+    results = [r for r in version.results if r.baseline == CHAMPION]
+    if champion is None or not results:
+        return None
+    first = results[0]
+    better = version.gated or gain(first.metric, first.delta) > 0
+    return Compared(champion=champion.version, better=better, message=_sentence(first, champion.version))
+
+
+def gain(metric: str, delta: float) -> float:
+    """A difference as a gain: positive where it is for the better, whichever way the metric counts."""
+    return -delta if metric in LOWER_IS_BETTER else delta
+
+
+def _sentence(result: MetricResult, champion: int) -> str:
+    return (
+        f"{result.metric} {result.tuned:.4g}, champion v{champion} {result.value:.4g} "
+        f"({result.delta:+.4g} on the same {result.rows} rows)"
+    )
+
+
+def _in_order(runs: tuple[FineTuneJob, ...]) -> list[FineTuneJob]:
+    return sorted(runs, key=lambda r: (r.status.completion_time or "", r.metadata.name))
+
+
+def _published(run: FineTuneJob) -> bool:
+    holds = {c.type for c in run.status.conditions if c.status == "True"}
+    return {ConditionType.SUCCEEDED, ConditionType.PUBLISHED} <= holds and run.status.output is not None
+
+
+def _version(run: FineTuneJob, number: int) -> Version:
+    spec, status = run.spec, run.status
+    output = status.output
+    assert output is not None, "asked for only where there is one"  # noqa: S101
+    digests = {a.path: a.digest for a in status.artifacts}
+    gate = spec.evaluation.gate
+    made = Version(
+        version=number,
+        state=VersionState.CANDIDATE,
+        run=run.metadata.name,
+        run_id=run.metadata.uid,
+        model_uri=output.model_uri,
+        digest=output.digest or "",
+        manifest_uri=output.manifest_uri or "",
+        run_uri=layout.run_uri(spec.output.uri, run.metadata.uid),
+        method=spec.method,
+        base=spec.model.source,
+        format=spec.output.resolved_format(spec.tuning.type),
+        rank=None if spec.tuning.type.value == "Full" else spec.tuning.rank,
+        data_digest=digests.get(layout.TRAIN_DATA, ""),
+        test_digest=digests.get(layout.TEST_DATA, ""),
+        verdict=status.evaluation.verdict if status.evaluation else None,
+        results=tuple(r for r in status.evaluation.results if r.slice is None) if status.evaluation else (),
+        gated=any(r.over == CHAMPION for r in gate.require) if gate else False,
+        runtime=spec.runtime,
+        secrets={role.value: keys.secret for role, keys in credentials(run).items()},
+        published_at=status.completion_time or status.start_time or "",
+    )
+    return made.model_copy(update={"compared": told_by_its_run(made, run)})
+
+
+def _declined(run: FineTuneJob) -> Declined:
+    holds = {c.type: c for c in run.status.conditions}
+    gate = holds.get(ConditionType.GATE_PASSED)
+    failed = holds.get(ConditionType.FAILED)
+    over = failed is not None and failed.status == "True"
+    verdict = "Failed" if over else (run.status.evaluation.verdict if run.status.evaluation else "Unknown")
+    message = failed.message if over and failed else gate.message if gate else run.status.message
+    return Declined(
+        run=run.metadata.name,
+        run_id=run.metadata.uid,
+        verdict=str(verdict),
+        message=message[:1024],
+        time=run.status.completion_time or run.status.start_time or "",
+    )
