@@ -75,12 +75,22 @@ def test_a_run_that_learns_nothing_is_not_published(team: Team) -> None:
 
 
 def test_where_prompting_does_as_well_the_gate_says_so(team: Team) -> None:
-    baselines = [{"name": "base"}, {"name": "prompted", "systemPrompt": "Answer warm or cold.", "fewShot": 2}]
-    evaluation = accuracy(minImprovement=0.3, over="prompted") | {"baselines": baselines}
-    team.submit(data=team.upload("train.jsonl", rows(400)), training=LEARNS_NOTHING, evaluation=evaluation)
+    """The base is a model that a run before has taught the task already: a prompt is all that it needs."""
+    data = team.upload("train.jsonl", rows(800))
+    team.submit("teacher", data=data, tuning={"type": "Full"}, training=LEARNS, evaluation=accuracy(minimum=0.85))
+    teacher, verdict, sentence = ended(team, "teacher")
+    assert verdict == "Passed", sentence
+
+    baselines = [{"name": "base"}, {"name": "prompted", "fewShot": 2}]
+    team.submit(
+        data=data,
+        model={"source": teacher["status"]["output"]["modelURI"], "credentialsSecret": STORE},
+        training=LEARNS_NOTHING,
+        evaluation=accuracy(minImprovement=0.2, over="prompted") | {"baselines": baselines},
+    )
     job, verdict, sentence = ended(team)
     assert verdict == "Failed", sentence
-    assert "prompted" in sentence
+    assert "prompting the base does" in sentence
     assert {r["baseline"] for r in job["status"]["evaluation"]["results"]} == {"base", "prompted"}
     not_published(team, job)
 

@@ -95,6 +95,13 @@ def verdict(*found: Check, require: tuple[Requirement, ...] = (GAIN,)) -> tuple[
             "Accuracy 0.4 is 0.02 under base (95 % interval -0.06 to 0.03, bar 0.05): not met.",
             id="under-base",
         ),
+        pytest.param(
+            WORSE | {"baseline": "prompted"},
+            Verdict.FAILED,
+            "Accuracy 0.44 is 0.02 over prompted (95 % interval -0.01 to 0.04, bar 0.05): not met, prompting the base "
+            "does nearly as well.",
+            id="prompting-would-do",
+        ),
         pytest.param({"p_pass": 1e-6, "p_fail": 1e-6}, Verdict.INCONCLUSIVE, "Accuracy", id="contradiction"),
     ],
 )
