@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -131,3 +132,34 @@ def test_an_evaluation_that_is_killed_comes_to_the_same_verdict(team: Team) -> N
     lines = team.cluster.s3.get_object(Bucket=team.bucket, Key=prefix)["Body"].read().decode().splitlines()
     ids = [json.loads(line)["rowID"] for line in lines]
     assert len(ids) == len(set(ids)) == job["status"]["validation"]["testRows"]
+
+
+def test_ten_thousand_rows_fit_into_memory_and_their_progress_is_seen(team: Team) -> None:
+    """2 GiB, of which torch takes most: outputs that were kept in memory would not fit beside it."""
+    many = rows(10_400)
+    team.submit(
+        dataset={
+            "train": [team.upload("train.jsonl", many[:400])],
+            "test": [team.upload("test.jsonl", many[400:])],
+            "split": None,
+        },
+        tuning={"type": "Full"},
+        training=LEARNS,
+        evaluation=accuracy(minImprovement=0.05, over="base"),
+    )
+    team.until("job", lambda job: job["status"].get("phase") == "Evaluating", 420, "evaluating")
+    seen: set[tuple[str, str]] = set()
+    while (job := team.read())["status"]["phase"] == "Evaluating":
+        table = team.cluster.kubectl("get", "ftj", "job", "-n", team.namespace).stdout.splitlines()
+        columns = {name: table[0].index(name) for name in ("PROGRESS", "ETA", "LOSS")}
+        told = [table[1][columns[a] : columns[b]].strip() for a, b in (("PROGRESS", "ETA"), ("ETA", "LOSS"))]
+        seen.add((told[0], told[1]))
+        time.sleep(0.5)
+    job, verdict, sentence = ended(team)
+    assert verdict == "Passed", sentence
+    assert job["status"]["validation"]["testRows"] == 10_000
+    shown = {percent for percent, eta in seen if eta and percent not in {"", "0%", "100%"}}
+    assert len(shown) > 1, f"percent and ETA while it evaluates: {sorted(seen)}"
+    prefix = f"{team.namespace}/out/runs/{job['metadata']['uid']}/reports/predictions.jsonl"
+    body = team.cluster.s3.get_object(Bucket=team.bucket, Key=prefix)["Body"]
+    assert sum(1 for _ in body.iter_lines()) == 10_000
