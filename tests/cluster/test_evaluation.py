@@ -137,6 +137,7 @@ def test_an_evaluation_that_is_killed_comes_to_the_same_verdict(team: Team) -> N
 def test_ten_thousand_rows_fit_into_memory_and_their_progress_is_seen(team: Team) -> None:
     """2 GiB, of which torch takes most: outputs that were kept in memory would not fit beside it."""
     many = rows(10_400)
+    names = ("Accuracy", "ExactMatch", "TokenF1", "ROUGE-L", "BLEU", "chrF", "Perplexity")
     team.submit(
         dataset={
             "train": [team.upload("train.jsonl", many[:400])],
@@ -144,8 +145,12 @@ def test_ten_thousand_rows_fit_into_memory_and_their_progress_is_seen(team: Team
             "split": None,
         },
         tuning={"type": "Full"},
-        training=LEARNS,
-        evaluation=accuracy(minImprovement=0.05, over="base"),
+        training=LEARNS | {"sequenceLength": 256},
+        evaluation=accuracy(minImprovement=0.05, over="base")
+        | {
+            "metrics": [{"name": name} for name in names],
+            "baselines": [{"name": "base"}, {"name": "prompted", "fewShot": 6}],
+        },
     )
     team.until("job", lambda job: job["status"].get("phase") == "Evaluating", 420, "evaluating")
     seen: set[tuple[str, str]] = set()
