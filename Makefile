@@ -33,7 +33,7 @@ demo: venv ## a cluster, the operator, and a real FineTuneJob from its data to i
 
 test: lint test-ready ## everything that CI runs
 	@tests/browser/ensure.sh
-	@$(BIN)/python -m pytest -p no:cacheprovider
+	@$(BIN)/python -m pytest -p no:cacheprovider -n 2
 
 unit: venv ## tests of pure code, in seconds
 	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit tests/contract -m "not slow"
@@ -65,8 +65,9 @@ cluster-test: venv ## tests on the standing cluster; K=name runs those that matc
 gpu-test: venv ## tests that need a CUDA GPU; they skip themselves where there is none
 	@$(BIN)/python -m pytest -p no:cacheprovider tests/gpu
 
-bench: venv install ## figures of preflight and of the operator on this cluster, as ratios in one run
+bench: venv install ## figures of preflight, the evaluation and the operator on this cluster, as ratios in one run
 	@$(BIN)/python benchmarks/preflight.py
+	@$(BIN)/python benchmarks/evaluation.py
 	@$(PYTHON) -m attune_devcluster up --with kwok
 	@$(BIN)/python benchmarks/operator.py
 

@@ -128,7 +128,7 @@ def attempt(
     if isinstance(config, Exception):
         return outcomes.of_error(config, document, stage)
     try:
-        hub.prepare(environment, config.workload.model.source)
+        hub.prepare(environment, config.workload)
         with tempfile.TemporaryDirectory(prefix="attune-") as scratch:
             outcome = _entry(stage)(_context(config, stage, environment, Path(scratch)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the operator must be told

@@ -18,9 +18,11 @@ from attune_trainer.data import canonical
 from attune_trainer.distributed import Process
 from attune_trainer.errors import DigestMismatchError, ObjectNotFoundError
 from attune_trainer.evaluation import comparison, setting
-from attune_trainer.evaluation.comparison import Cache
+from attune_trainer.evaluation.kept import Kept
 from attune_trainer.evaluation.kinds.base import Given
 from attune_trainer.evaluation.kinds.select import kind_for
+from attune_trainer.evaluation.pace import Pace
+from attune_trainer.evaluation.siblings import Siblings
 from attune_trainer.evaluation.sides import TUNED, Models, Side
 from attune_trainer.evaluation.significance.figures import Shape, shape_of
 from attune_trainer.evaluation.textmetrics.base import Floats
@@ -127,8 +129,10 @@ class Loaded:
         given = self._given(rows)
         kind = kind_for(given)
         side = Side(TUNED, kind, self.source)
-        cache = Cache(self.context.run, folder, {TUNED: self._key(rows, given)})
-        found = comparison.score([side], self.weights, cache, lambda _: None)[TUNED]
+        run, run_id = self.context.run, self.context.config.run.id
+        nobody = Siblings(run.store, run.root, run_id)  # no side is shared, so it is not asked
+        kept = Kept(run, run_id, folder, {TUNED: self._key(rows, given)}, nobody)
+        found = comparison.score([side], self.weights, kept, Pace(self.context.board, len(examples)))[TUNED]
         return Measured(found.figures, {n: shape_of(metric) for n, metric in kind.metrics().items()})
 
     def held_out(self, most: int, seed: int) -> list[Any]:
