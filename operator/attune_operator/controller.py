@@ -2,6 +2,10 @@
 
 import asyncio
 import logging
+import os
+import random
+import socket
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -11,10 +15,15 @@ from prometheus_client import CollectorRegistry
 
 from attune_operator import health
 from attune_operator.api.conditions import ConditionType
+from attune_operator.api.problems import as_mapping
 from attune_operator.cluster import observe
 from attune_operator.cluster.client import Kube, connect, path_to
+from attune_operator.cluster.kueue import Kueue
+from attune_operator.cluster.lease import Leadership
 from attune_operator.cluster.progress import ProgressPoller
+from attune_operator.cluster.runtimes import Runtimes
 from attune_operator.errors import APIError, ConflictError, NotFoundError
+from attune_operator.finetunejob.afterlife import Afterlife
 from attune_operator.finetunejob.reconcile import Reconciler
 from attune_operator.finetunejob.snapshot import JobView, PodView
 from attune_operator.finetunejob.views import job_view, newborn, pod_view
@@ -28,26 +37,41 @@ log = logging.getLogger("attune")
 CHILD_EVENT_SECONDS = 0.2
 """Pods and Jobs change in bursts: a moment's wait makes one reconcile of many events."""
 CRD_SECONDS = 2.0
+RETIRE_SECONDS = 300.0
+"""Over so long are the runs spread that had ended before this operator started and still have Jobs."""
+LOST_LEASE = 3
+"""Exit code of an operator that lost its Lease."""
 
 
 class Controller:
     """Where watch events go. What it remembers of runtimes and children is a hint: it only says whom to wake."""
 
-    def __init__(self, queue: WorkQueue, metrics: Metrics) -> None:
+    def __init__(self, queue: WorkQueue, metrics: Metrics, jitter: Callable[[], float] = random.random) -> None:
         self._queue = queue
+        self._jitter = jitter
         self._metrics = metrics
         self._runtimes: dict[Key, str] = {}
         self._children: dict[str, JobView | PodView] = {}
+        self._leftovers: dict[Key, set[str]] = {}
+        self._retired: dict[Key, str] = {}
+        self._forget_runtime: Callable[[str], None] = lambda _: None
+
+    def on_runtime_change(self, forget: Callable[[str], None]) -> None:
+        """Tells whom to tell of a runtime that changed, before its runs are woken."""
+        self._forget_runtime = forget
 
     def finetunejob_changed(self, body: JSON, *, gone: bool) -> None:
         """A FineTuneJob was created, changed or deleted."""
-        meta, status = body["metadata"], body.get("status", {})
+        meta, status = body["metadata"], as_mapping(body.get("status"))
         key = Key(meta["namespace"], meta["name"])
         if gone or _finished(status):
             self._runtimes.pop(key, None)
         else:
-            self._runtimes[key] = str(body.get("spec", {}).get("runtime", ""))
-        current = status.get("observedGeneration") == meta.get("generation")
+            self._runtimes[key] = _runtime(body)
+        if gone:
+            self._retired.pop(key, None)
+        leaves = "deletionTimestamp" in meta
+        current = status.get("observedGeneration") == meta.get("generation") and not leaves
         if not gone and current and _finished(status) and key not in self._metrics:
             # Ended before this operator started: counted, and otherwise left in peace.
             self._metrics.seen(key, str(status.get("phase", "")))
@@ -66,12 +90,27 @@ class Controller:
         known = self._children.pop(meta["uid"], None) or newborn(view)
         if not gone:
             self._children[meta["uid"]] = view
-        if (gone or view != known) and (name := meta.get("annotations", {}).get(JOB_ANNOTATION)):
-            self._queue.add(Key(meta["namespace"], name), CHILD_EVENT_SECONDS)
+        if (name := meta.get("annotations", {}).get(JOB_ANNOTATION)) is None:
+            return
+        key = Key(meta["namespace"], name)
+        if isinstance(view, JobView):
+            self._note(key, meta["uid"], gone=gone)
+        if gone or view != known:
+            self._queue.add(key, CHILD_EVENT_SECONDS)
+
+    def _note(self, key: Key, uid: str, *, gone: bool) -> None:
+        """Remembers which runs have Jobs left: those are the ones that may have to be cleaned up."""
+        if not gone:
+            self._leftovers.setdefault(key, set()).add(uid)
+        elif left := self._leftovers.get(key):
+            left.discard(uid)
+            if not left:
+                del self._leftovers[key]
 
     def runtime_changed(self, name: str) -> None:
         """A TuningRuntime was created, changed or deleted: whoever names it is looked at again."""
-        for key, runtime in self._runtimes.items():
+        self._forget_runtime(name)
+        for key, runtime in (*self._runtimes.items(), *self._retired.items()):
             if runtime == name:
                 self._queue.add(key)
 
@@ -80,17 +119,30 @@ class Controller:
         alive: set[Key] = set()
         async for key, body in observe.all_keys(client):
             alive.add(key)
-            if not _finished(body.get("status", {})):
-                self._runtimes[key] = str(body.get("spec", {}).get("runtime", ""))
+            if not _finished(body.get("status")) or "deletionTimestamp" in body["metadata"]:
+                self._runtimes[key] = _runtime(body)
                 self._queue.add(key)
+            elif key in self._leftovers and key not in self._retired:
+                # Once is enough: what is not due yet comes back by itself when it is. And not all at once.
+                self._retired[key] = _runtime(body)
+                self._queue.add(key, RETIRE_SECONDS * self._jitter())
         for key in (set(self._runtimes) | self._metrics.keys()) - alive:
             self._runtimes.pop(key, None)
             self._queue.add(key)
+        for key in self._retired.keys() - alive:
+            del self._retired[key]
 
 
-def _finished(status: JSON) -> bool:
-    conditions = status.get("conditions", [])
-    return any(c["type"] == ConditionType.FINISHED and c["status"] == "True" for c in conditions)
+def _finished(status: object) -> bool:
+    """Whether a run is over; what is no status, or has no conditions that can be read, is not."""
+    conditions = as_mapping(status).get("conditions")
+    return isinstance(conditions, list) and any(
+        (c := as_mapping(raw)).get("type") == ConditionType.FINISHED and c.get("status") == "True" for raw in conditions
+    )
+
+
+def _runtime(body: JSON) -> str:
+    return str(as_mapping(body.get("spec")).get("runtime", ""))
 
 
 @asynccontextmanager
@@ -107,16 +159,40 @@ async def running(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         session = await stack.enter_async_context(aiohttp.ClientSession())
         runner = await health.serve(health.application(heartbeat, registry), settings.http_port)
         stack.push_async_callback(runner.cleanup)
-        await _wait_for_crds(client)
+        await _wait_for_crds(client, heartbeat.beat)
+        if settings.leader_election:
+            await _lead(stack, client, settings, heartbeat)
         poller = ProgressPoller(session, settings.progress_seconds, loop.time)
-        reconciler = Reconciler(client, poller, settings, metrics)
+        runtimes, kueue = Runtimes(client, loop.time), Kueue(client, loop.time)
+        controller.on_runtime_change(runtimes.forget)
+        reconciler = Reconciler(client, poller, settings, metrics, runtimes, kueue, Afterlife(client, settings))
         step = metrics.timed(reconciler.reconcile)
-        tasks = [asyncio.create_task(work(queue, step, _failed(metrics))) for _ in range(settings.workers)]
-        tasks.append(
-            asyncio.create_task(_resync_forever(controller, client, settings.resync_seconds, heartbeat, metrics))
-        )
-        stack.push_async_callback(_cancel, tasks)
+        workers = [asyncio.create_task(work(queue, step, _failed(metrics))) for _ in range(settings.workers)]
+        stack.push_async_callback(_cancel, workers)
+        stack.push_async_callback(_drain, queue, workers, settings.drain_seconds)
+        resync = asyncio.create_task(_resync_forever(controller, client, settings.resync_seconds, heartbeat, metrics))
+        stack.push_async_callback(_cancel, [resync])
         yield controller
+
+
+async def _lead(stack: AsyncExitStack, client: Kube, settings: Settings, heartbeat: health.Heartbeat) -> None:
+    """Waits for the Lease, and sees that it is kept, and given up at the end."""
+    identity = settings.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+    leadership = Leadership(client, settings.namespace, identity, asyncio.get_running_loop().time)
+    await leadership.acquire(heartbeat.beat)
+    heartbeat.beat()
+    stack.push_async_callback(leadership.release)
+    # At once, and without a word to anybody: another operator may be at work already, and nothing is lost by it.
+    keeper = asyncio.create_task(leadership.keep(lambda: os._exit(LOST_LEASE)))
+    stack.push_async_callback(_cancel, [keeper])
+
+
+async def _drain(queue: WorkQueue, workers: list[asyncio.Task[None]], seconds: float) -> None:
+    """Lets every worker end what it is at; what takes too long is cut off, which is as safe as a crash."""
+    queue.close()
+    _, late = await asyncio.wait(workers, timeout=seconds)
+    if late:
+        log.warning("%d reconciles did not end within %.0f s and are cut off", len(late), seconds)
 
 
 async def _resync_forever(
@@ -134,7 +210,7 @@ async def _resync_forever(
         await asyncio.sleep(interval)
 
 
-async def _wait_for_crds(client: Kube) -> None:
+async def _wait_for_crds(client: Kube, alive: Callable[[], None]) -> None:
     """Waits until the CRDs are served: a chart installs them beside the operator, and either may be first."""
     for plural in ("finetunejobs", "tuningruntimes"):
         while True:
@@ -145,6 +221,7 @@ async def _wait_for_crds(client: Kube) -> None:
                 log.info("waiting for the CustomResourceDefinition of %s.%s", plural, API_VERSION)
             except APIError as error:
                 log.warning("waiting for the API server: %s", error)
+            alive()
             await asyncio.sleep(CRD_SECONDS)
 
 

@@ -20,6 +20,16 @@ JOB_ANNOTATION = f"{GROUP}/finetunejob"
 """Name of the FineTuneJob that a Job or Pod works for; a label would cut names over 63 characters."""
 RUN_CONFIG_ANNOTATION = f"{GROUP}/run-config"
 """The RunConfig of an attempt, mounted into its pods as a file by the downward API."""
+RUNTIME_ANNOTATION = f"{GROUP}/runtime"
+"""On a Job: digest of the TuningRuntime that it was made from; a Job that never ran is made anew where that changed."""
+SWEEP_FINALIZER = f"{GROUP}/sweep"
+"""On a FineTuneJob with output.deletionPolicy Delete: it stays until its files are gone."""
+SWEEP = "sweep"
+"""Stage label of the Job that removes a deleted run's files, and the pods' command."""
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
+WORKLOAD_JOB_LABEL = "kueue.x-k8s.io/job-uid"
+"""On a Workload of Kueue's: UID of the Job that it stands for."""
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 JOB_INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 
@@ -45,3 +55,8 @@ def service_name(name: str, uid: str) -> str:
 def job_name(name: str, uid: str, stage: str, number: int) -> str:
     """Name of the Job of one attempt at one stage."""
     return f"{run_name(name, uid)}-{stage.lower()}-{number}"
+
+
+def sweep_name(name: str, uid: str) -> str:
+    """Name of the Job that removes a deleted run's files."""
+    return f"{run_name(name, uid)}-{SWEEP}"

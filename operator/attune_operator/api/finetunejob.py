@@ -1,6 +1,6 @@
 """FineTuneJob: one run, as a user writes it and as the operator reports on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -136,7 +136,11 @@ def _spec(raw: dict[str, Any]) -> tuple[FineTuneJobSpec, tuple[FieldProblem, ...
 
 
 def _status(raw: dict[str, Any]) -> tuple[FineTuneJobStatus, tuple[FieldProblem, ...]]:
-    given = as_mapping(raw.get("status"))
+    stored = raw.get("status")
+    given = as_mapping(stored)
+    if stored is not None and not isinstance(stored, Mapping):
+        said = f"must be a mapping of fields; it is a {type(stored).__name__}."
+        return FineTuneJobStatus(), (FieldProblem("status", said),)
     try:
         return FineTuneJobStatus.model_validate(given), ()
     except ValidationError as error:

@@ -4,7 +4,6 @@ Nothing in a FineTuneJob reaches the template but numbers, Secret names and a cl
 and environment are the runtime's. Every pod passes the restricted pod security standard.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from attune_contract import uris
@@ -18,34 +17,15 @@ from attune_contract.runconfig import (
 from attune_operator import naming
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.finetunejob.grace import grace_seconds
 from attune_operator.finetunejob.runconfig import credentials, run_config
+from attune_operator.finetunejob.shapes import Shape, shape
 from attune_operator.settings import Settings
 
 JSON = dict[str, Any]
 USER = 65532
-GRACE_SECONDS = 30
 CONTAINER = "trainer"
 _CONFIG_FOLDER, _, _CONFIG_FILE = RUN_CONFIG_PATH.rpartition("/")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How many pods a stage has, and what each asks for."""
-
-    pods: int
-    gpus: int
-    cpu: str
-    memory: str
-
-
-def shape(run: FineTuneJob, stage: Stage, settings: Settings) -> Shape:
-    """The size of a stage: training has the whole gang, evaluation one pod of it, the others no GPU."""
-    asked = run.spec.resources
-    if stage is Stage.PREFLIGHT:
-        return Shape(1, 0, settings.preflight_cpu, settings.preflight_memory)
-    if stage is Stage.PUBLISH:
-        return Shape(1, 0, settings.preflight_cpu, asked.memory)
-    return Shape(asked.nodes if stage is Stage.TRAIN else 1, asked.gpus_per_node, asked.cpu, asked.memory)
 
 
 def labels(run: FineTuneJob, attempt: Attempt) -> dict[str, str]:
@@ -61,7 +41,7 @@ def labels(run: FineTuneJob, attempt: Attempt) -> dict[str, str]:
 def template(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings) -> JSON:
     """The pod template of an attempt."""
     size = shape(run, attempt.stage, settings)
-    config = run_config(run, runtime, attempt)
+    config = run_config(run, runtime, attempt, settings)
     annotations = {
         naming.JOB_ANNOTATION: run.metadata.name,
         naming.RUN_CONFIG_ANNOTATION: config.model_dump_json(exclude_none=True),
@@ -70,7 +50,7 @@ def template(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, setting
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": grace_seconds(run, attempt.stage),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,

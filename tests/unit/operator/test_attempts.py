@@ -5,7 +5,8 @@ import pytest
 from attune_contract.enums import OutcomeState, Stage
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
-from attune_operator.finetunejob.attempts import failures, is_final, settle, wait_before_next
+from attune_operator.finetunejob.attempts import settle
+from attune_operator.finetunejob.retries import failures, is_final, wait_before_next
 from attune_operator.finetunejob.snapshot import JobState, JobView, PodView
 from factories import NOW, attempt, job, outcome, pod, run, seen
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,11 +13,14 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from attune_contract.enums import Scheduler
 from attune_contract.outcome import TrainingFigures
+from attune_trainer.checkpointing.state import StateWriter, WholeState
 from attune_trainer.data.encoding.base import IGNORED
 from attune_trainer.data.encoding.supervised import Encoded
+from attune_trainer.heart import Heart
 from attune_trainer.methods import batches, collate, watching
 from attune_trainer.methods.base import Job, Loaded, Trained
 from attune_trainer.methods.device import peak_memory
+from attune_trainer.methods.divergence import Record
 from attune_trainer.methods.loading import padding_id
 from attune_trainer.methods.reporting import Reporter, final_loss
 
@@ -24,12 +28,39 @@ SCHEDULERS = {Scheduler.COSINE: "cosine", Scheduler.LINEAR: "linear", Scheduler.
 MAX_LOGGED = 1000
 """Points of a loss curve; beyond that each point is a mean over several steps."""
 MAX_GRADIENT_NORM = 1.0
+PATIENCE_AFTER_FAILURE = 20.0
+"""Seconds for which a checkpoint that is on its way is waited for when training failed."""
 
 
 class Counting:
-    """What every Trainer here does beside: it counts tokens where masks do not tell, and tells nobody elsewhere."""
+    """What every Trainer here does beside: it counts tokens where masks do not tell, and tells nobody elsewhere.
+
+    Its state is ours to put back (`checkpointing/state.py`), as transformers' own is a pickle.
+    """
+
+    record: Record | None = None
+    state_writer: StateWriter = WholeState()
+    heart: Heart = Heart(None)
+
+    def training_step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """One micro-batch; what it learnt from is remembered until its loss is known to be good."""
+        loss = super().training_step(*args, **kwargs)  # type: ignore[misc]  # of the Trainer beside
+        if self.record is not None:
+            self.record.learnt(self.state.global_step + 1, self.data_collator.waiting.popleft(), loss)
+        return loss
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002 - theirs
+        self.state_writer.put_weights(self, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            self.state_writer.put_optimizer(self, Path(checkpoint))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Later, when the first step begins: making its batch draws numbers too."""
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> Any:
+        self.heart.beat()
         kept = {name: value for name, value in inputs.items() if name != collate.TOKENS}
         return super()._prepare_inputs(kept)  # type: ignore[misc]  # of the Trainer beside
 
@@ -149,10 +180,20 @@ def run(job: Job, trainer: Trainer, **more: Any) -> Trained:
 
     Raises:
         DivergedError: the loss is no number any more.
+        StoppedError: it stopped before its end, with a checkpoint.
     """
     reporter = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Reporter))
-    started = job.clock()
-    trainer.train()
+    trainer.heart = job.heart
+    state = job.keeper.attach(trainer) if job.keeper else None
+    reporter.watch_over(trainer)
+    try:
+        trainer.train(resume_from_checkpoint=state)
+    except BaseException:
+        if job.keeper:
+            job.keeper.finish(PATIENCE_AFTER_FAILURE)
+        raise
+    if job.keeper:
+        job.keeper.finish()
     history = tuple(reporter.history)
     weights = list(trainer.model.parameters())
     speed, measured = reporter.stopwatch.mean(is_last=True)
@@ -163,7 +204,7 @@ def run(job: Job, trainer: Trainer, **more: Any) -> Trained:
         tokens=int(trainer.state.num_input_tokens_seen),
         train_loss=final_loss(history, trainer.state.global_step),
         validation_loss=watched.kept.loss if watched else None,
-        seconds=round(job.clock() - started, 3),
+        seconds=round(reporter.seconds, 3),
         parameters=sum(map(size, weights)),
         trainable_parameters=sum(size(p) for p in weights if p.requires_grad),
         seconds_per_step=speed,
