@@ -33,7 +33,7 @@ demo: venv ## a cluster, the operator, and a real FineTuneJob from its data to i
 
 test: lint test-ready ## everything that CI runs
 	@tests/browser/ensure.sh
-	@$(BIN)/python -m pytest -p no:cacheprovider
+	@$(BIN)/python -m pytest -p no:cacheprovider -n 2 --dist loadgroup
 
 unit: venv ## tests of pure code, in seconds
 	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit tests/contract -m "not slow"
@@ -69,8 +69,9 @@ faults: venv test-ready ## all of the fault suite, and its tables in docs/reliab
 gpu-test: venv ## tests that need a CUDA GPU; they skip themselves where there is none
 	@$(BIN)/python -m pytest -p no:cacheprovider tests/gpu
 
-bench: venv install ## figures of preflight and of the operator, on this cluster and (SCALE=10000 runs) beside it
+bench: venv install ## figures of preflight, evaluation and operator on this cluster, and of (SCALE=10000) runs beside it
 	@$(BIN)/python benchmarks/preflight.py
+	@$(BIN)/python benchmarks/evaluation.py
 	@$(PYTHON) -m attune_devcluster up --with kwok
 	@$(BIN)/python benchmarks/operator.py
 	@$(BIN)/python benchmarks/operator.py --scale $(or $(SCALE),10000)

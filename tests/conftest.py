@@ -15,6 +15,13 @@ from clusters import Cluster, Team
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps what uses the cluster in one process, one test after the other: it has one operator, and some stop it."""
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "devcluster")}

@@ -2,6 +2,8 @@
 
 from attune_contract.gate import MOST_ROWS, TOKEN_KL, Check, CheckKind, Finding, Judged, Judgement
 
+PROMPTED = "prompted"
+"""The usual name of the baseline that asks whether a prompt would have done."""
 _WORST_FIRST = (Finding.FAILS, Finding.OPEN, Finding.PASSES)
 
 
@@ -69,7 +71,7 @@ def _rest(judged: Judged) -> str:
     if judged.finding is Finding.PASSES:
         return ""
     if judged.finding is Finding.FAILS:
-        return ": not met"
+        return f": not met{_without_tuning(check)}"
     inside = (check.low is None or check.low <= check.bar) and (check.high is None or check.bar <= check.high)
     why = (
         "the interval straddles the bar" if inside else "the interval clears the bar, but not by enough for all checks"
@@ -77,6 +79,14 @@ def _rest(judged: Judged) -> str:
     if judged.rows_needed is None:
         return f"; {why}, and even {MOST_ROWS} times the rows might not settle it"
     return f"; {why}: about {_round_up(judged.rows_needed - check.rows)} more rows would settle it"
+
+
+def _without_tuning(check: Check) -> str:
+    """Whether a prompt would have done, which is what a requirement over `prompted` asks."""
+    if check.kind is not CheckKind.IMPROVEMENT or check.baseline != PROMPTED or check.estimate is None:
+        return ""
+    gain = -check.estimate if check.lower_is_better else check.estimate
+    return f", prompting the base does {'as well' if gain <= 0 else 'nearly as well'}"
 
 
 def _number(x: float | None) -> str:

@@ -9,6 +9,8 @@ VALIDATION_DATA = "data/validation.parquet"
 TEST_DATA = "data/test.parquet"
 GENERAL_DATA = "data/general.parquet"
 """General text of spec.evaluation.forgetting."""
+JUDGEMENTS = {".jsonl": "data/judgements.jsonl", ".csv": "data/judgements.csv"}
+"""What people said of answers (HumanPreference), as it was given, by the kind of file."""
 CHECKPOINTS = "checkpoints"
 CHECKPOINT_DESCRIPTION = "checkpoint.json"
 """In a checkpoint: what it was made from, such as step, tokens, and digests of configuration, data and model."""

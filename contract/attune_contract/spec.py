@@ -185,7 +185,7 @@ class Resources(Frozen):
     cpu: Quantity = "4"
     """CPU cores per pod."""
     memory: Quantity = "16Gi"
-    """Memory per pod."""
+    """Memory per pod. Publishing loads the model once more, on CPU in float32: 4 bytes for each parameter."""
 
 
 class Metric(Frozen):
@@ -198,8 +198,9 @@ class Metric(Frozen):
     pattern: Annotated[str, Field(max_length=1024)] | None = None
     """Regular expression that answers must match (RegexMatch)."""
     ratings: URIText | None = None
-    """File of what people say of the answers, by row id (HumanPreference): .jsonl or .csv with pairwise votes or
-    ratings from 1 to 5."""
+    """File of what people say of the answers of an earlier run over the same data, by the row ids of its
+    predictions.jsonl (HumanPreference): .jsonl or .csv with pairwise votes or ratings from 1 to 5. Read with
+    dataset.credentialsSecret."""
 
 
 class Baseline(Frozen):
@@ -208,7 +209,8 @@ class Baseline(Frozen):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
     """`base` is the model before tuning; other names are yours."""
     source: URIText | None = None
-    """Another model to compare with."""
+    """Another whole model to compare with, such as the one in production: s3://bucket/prefix or
+    hf://org/name@revision, with the keys of model.credentialsSecret."""
     system_prompt: Annotated[str, Field(max_length=16384)] | None = None
     """A system prompt for the base, to see whether prompting would have done."""
     few_shot: Annotated[int, Field(ge=0, le=64)] | None = None
@@ -219,7 +221,7 @@ class Forgetting(Frozen):
     """A check that general ability is not lost."""
 
     dataset: Annotated[tuple[URIText, ...], Field(min_length=1, max_length=100)]
-    """General text."""
+    """General text: .txt files, or rows with a `text`; named and read as dataset.train is."""
     max_perplexity_increase: Annotated[float, Field(ge=0, le=100)] = 0.10
     """Largest relative rise of perplexity on it: 0.10 is 10 %."""
     max_token_kl: Annotated[float, Field(gt=0, le=100)] | None = None
@@ -230,15 +232,18 @@ class Requirement(Frozen):
     """One condition of the gate."""
 
     metric: MetricName
-    """The metric that it is about; it must be among `metrics`."""
+    """The metric that it is about; it must be among `metrics`. Bars are in its unit: 0.05 of an Accuracy is five rows
+    in a hundred, 0.05 of a BLEU (0 to 100) is next to nothing."""
     minimum: float | None = None
-    """Lowest acceptable value of the tuned model."""
+    """What the tuned model's own figure must surely be better than: over it or, for Perplexity and LabelLogLoss, under
+    it."""
     min_improvement: float | None = None
-    """Lowest acceptable gain over the baseline named in `over`."""
-    max_regression: float | None = None
-    """Largest acceptable loss against the baseline named in `over`."""
+    """What the gain over the baseline named in `over` must surely be more than; 0: any gain. Gains count upwards for
+    every metric."""
+    max_regression: Annotated[float, Field(ge=0)] | None = None
+    """What the loss against the baseline named in `over` must surely be less than, on all rows and in every slice."""
     over: Annotated[str, Field(max_length=63)] = "base"
-    """Name of the baseline."""
+    """Name of the baseline that minImprovement and maxRegression are about."""
 
 
 class Gate(Frozen):
@@ -247,7 +252,8 @@ class Gate(Frozen):
     require: Annotated[tuple[Requirement, ...], Field(max_length=32)] = ()
     """All of these must hold."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Confidence of the intervals that decide."""
+    """Confidence of the intervals that decide. At 0.95 each side errs in at most 2.5 %, over all requirements together
+    (Holm)."""
 
 
 class Evaluation(Frozen):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -75,12 +76,22 @@ def test_a_run_that_learns_nothing_is_not_published(team: Team) -> None:
 
 
 def test_where_prompting_does_as_well_the_gate_says_so(team: Team) -> None:
-    baselines = [{"name": "base"}, {"name": "prompted", "systemPrompt": "Answer warm or cold.", "fewShot": 2}]
-    evaluation = accuracy(minImprovement=0.3, over="prompted") | {"baselines": baselines}
-    team.submit(data=team.upload("train.jsonl", rows(400)), training=LEARNS_NOTHING, evaluation=evaluation)
+    """The base is a model that a run before has taught the task already: a prompt is all that it needs."""
+    data = team.upload("train.jsonl", rows(800))
+    team.submit("teacher", data=data, tuning={"type": "Full"}, training=LEARNS, evaluation=accuracy(minimum=0.85))
+    teacher, verdict, sentence = ended(team, "teacher")
+    assert verdict == "Passed", sentence
+
+    baselines = [{"name": "base"}, {"name": "prompted", "fewShot": 2}]
+    team.submit(
+        data=data,
+        model={"source": teacher["status"]["output"]["modelURI"], "credentialsSecret": STORE},
+        training=LEARNS_NOTHING,
+        evaluation=accuracy(minImprovement=0.2, over="prompted") | {"baselines": baselines},
+    )
     job, verdict, sentence = ended(team)
     assert verdict == "Failed", sentence
-    assert "prompted" in sentence
+    assert "prompting the base does" in sentence
     assert {r["baseline"] for r in job["status"]["evaluation"]["results"]} == {"base", "prompted"}
     not_published(team, job)
 
@@ -121,3 +132,39 @@ def test_an_evaluation_that_is_killed_comes_to_the_same_verdict(team: Team) -> N
     lines = team.cluster.s3.get_object(Bucket=team.bucket, Key=prefix)["Body"].read().decode().splitlines()
     ids = [json.loads(line)["rowID"] for line in lines]
     assert len(ids) == len(set(ids)) == job["status"]["validation"]["testRows"]
+
+
+def test_ten_thousand_rows_fit_into_memory_and_their_progress_is_seen(team: Team) -> None:
+    """2 GiB, of which torch takes most: outputs that were kept in memory would not fit beside it."""
+    many = rows(10_400)
+    names = ("Accuracy", "ExactMatch", "TokenF1", "ROUGE-L", "BLEU", "chrF", "Perplexity")
+    team.submit(
+        dataset={
+            "train": [team.upload("train.jsonl", many[:400])],
+            "test": [team.upload("test.jsonl", many[400:])],
+            "split": None,
+        },
+        tuning={"type": "Full"},
+        training=LEARNS | {"sequenceLength": 256},
+        evaluation=accuracy(minImprovement=0.05, over="base")
+        | {
+            "metrics": [{"name": name} for name in names],
+            "baselines": [{"name": "base"}, {"name": "prompted", "fewShot": 6}],
+        },
+    )
+    team.until("job", lambda job: job["status"].get("phase") == "Evaluating", 420, "evaluating")
+    seen: set[tuple[str, str]] = set()
+    while (job := team.read())["status"]["phase"] == "Evaluating":
+        table = team.cluster.kubectl("get", "ftj", "job", "-n", team.namespace).stdout.splitlines()
+        columns = {name: table[0].index(name) for name in ("PROGRESS", "ETA", "LOSS")}
+        told = [table[1][columns[a] : columns[b]].strip() for a, b in (("PROGRESS", "ETA"), ("ETA", "LOSS"))]
+        seen.add((told[0], told[1]))
+        time.sleep(0.5)
+    job, verdict, sentence = ended(team)
+    assert verdict == "Passed", sentence
+    assert job["status"]["validation"]["testRows"] == 10_000
+    shown = {percent for percent, eta in seen if eta and percent not in {"", "0%", "100%"}}
+    assert len(shown) > 1, f"percent and ETA while it evaluates: {sorted(seen)}"
+    prefix = f"{team.namespace}/out/runs/{job['metadata']['uid']}/reports/predictions.jsonl"
+    body = team.cluster.s3.get_object(Bucket=team.bucket, Key=prefix)["Body"]
+    assert sum(1 for _ in body.iter_lines()) == 10_000

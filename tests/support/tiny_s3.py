@@ -98,6 +98,15 @@ def _handler(state: Behaviour) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - 
             prefix = f"{bucket}/{query.get('prefix', [''])[0]}"
             after = query.get("continuation-token", [""])[0]
             found = sorted(k for k in state.objects if k.startswith(prefix) and k > after)
+            if query.get("delimiter") == ["/"]:
+                names = sorted({k.removeprefix(prefix).partition("/")[0] for k in found if "/" in k[len(prefix) :]})
+                folders = "".join(
+                    f"<CommonPrefixes><Prefix>{prefix.partition('/')[2]}{name}/</Prefix></CommonPrefixes>"
+                    for name in names
+                )
+                answer = f"<ListBucketResult><IsTruncated>false</IsTruncated>{folders}</ListBucketResult>"
+                self._answer(200, answer.encode())
+                return
             page, rest = found[:2], found[2:]
             items = "".join(
                 f"<Contents><Key>{k.partition('/')[2]}</Key><Size>{len(state.objects[k])}</Size>"

@@ -155,7 +155,7 @@ def attempt(
         return outcomes.of_error(config, document, stage)
     board = board or _board(config, stage, environment)
     try:
-        hub.prepare(environment, config.workload.model.source)
+        hub.prepare(environment, config.workload)
         with tempfile.TemporaryDirectory(prefix="attune-") as scratch:
             log = logging.getLogger("attune_trainer")
             given = Context(config, stage, environment, Path(scratch), board, _now, log, stopper or stop.never())

@@ -11,6 +11,7 @@ from attune_contract.runconfig import RunConfig
 from attune_trainer import models, versions
 from attune_trainer.data import dataset, objects, report
 from attune_trainer.data.check import Progress
+from attune_trainer.data.figures import Sides
 from attune_trainer.data.html.page import write_page
 from attune_trainer.data.problems import ProblemLog
 from attune_trainer.estimate.stage import Judgement, judge
@@ -62,7 +63,7 @@ class Examination:
             return self.unusable
         refusal = self.judgement.refusal
         against = f" {getattr(refusal, 'message', refusal)}" if refusal else ""
-        return in_words(self.validation, self.checked.sides.validation_rows) + against
+        return in_words(self.validation, self.checked.sides) + against
 
 
 def examine(subject: Subject, problems: ProblemLog) -> Examination:
@@ -110,17 +111,19 @@ def unusable(subject: Subject, validation: Validation, problems: ProblemLog) -> 
     )
 
 
-def in_words(found: Validation, watched: int) -> str:
+def in_words(found: Validation, sides: Sides) -> str:
     """The figures of good data in a sentence.
 
     Args:
         found: the figures.
-        watched: rows of train that are kept apart to watch training with.
+        sides: what is kept apart to watch training with, and left out of test.
     """
     dropped = f", {found.invalid_rows} dropped" if found.invalid_rows else ""
     tokens = f" ({found.tokens.total} tokens)" if found.tokens.total else ""
-    apart = f", {watched} to watch training with" if watched else ""
-    return f"{found.rows} rows read{dropped}: {found.train_rows} to train{tokens}{apart}, {found.test_rows} held out."
+    apart = f", {sides.validation_rows} to watch training with" if sides.validation_rows else ""
+    again = f" ({sides.repeated_test_rows} more repeat one of them and are left out)" * bool(sides.repeated_test_rows)
+    parts = f"{found.train_rows} to train{tokens}{apart}, {found.test_rows} held out{again}"
+    return f"{found.rows} rows read{dropped}: {parts}."
 
 
 def _tokenizer(base: models.BaseModel, problems: ProblemLog) -> Any | None:
@@ -159,6 +162,7 @@ def _details(subject: Subject, checked: dataset.Checked, sequence_length: int) -
         "sequenceLength": sequence_length,
         "distinctAnswers": checked.sides.answers,
         "validationRows": checked.sides.validation_rows,
+        "repeatedTestRows": checked.sides.repeated_test_rows,
         "ignoredObjects": list(subject.found.ignored),
         **report.figures(checked, sequence_length),
         "model": model,

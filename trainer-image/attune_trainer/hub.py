@@ -1,16 +1,23 @@
-"""The Hugging Face Hub, for models named hf://org/name@revision. Offline unless a model's source says so."""
+"""The Hugging Face Hub, for models named hf://org/name@revision. Offline unless the source of some model is one."""
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from attune_contract.spec import Workload
 from attune_trainer.errors import AccessDeniedError, ModelNotFoundError, StoreUnreachableError
 from attune_trainer.estimate.tensors import Tensor
 
 
-def prepare(environment: MutableMapping[str, str], source: str) -> None:
-    """Sets what the Hub's client reads when it is imported: no network but for hf://, no telemetry ever."""
-    environment["HF_HUB_OFFLINE"] = "0" if source.startswith("hf://") else "1"
+def prepare(environment: MutableMapping[str, str], work: Workload) -> None:
+    """Sets what the Hub's client reads when it is imported: no network but for hf://, no telemetry ever.
+
+    Args:
+        environment: the process's variables.
+        work: names the base, and the models that the tuned one is compared with.
+    """
+    sources = [work.model.source, *(baseline.source or "" for baseline in work.evaluation.baselines)]
+    environment["HF_HUB_OFFLINE"] = "0" if any(source.startswith("hf://") for source in sources) else "1"
     environment.update(HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="true")
     environment["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # such as that the data image has no torch, on purpose
 

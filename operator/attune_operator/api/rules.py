@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from attune_contract import uris
 from attune_contract.abilities import PACKS, metrics_of
-from attune_contract.enums import Method
+from attune_contract.enums import Method, MetricName
 from attune_operator.api.problems import FieldProblem
 
 JSON = dict[str, Any]
@@ -140,6 +140,11 @@ def _metrics_measured(spec: JSON) -> bool:
     return all(r["metric"] in named for r in evaluation.get("gate", {}).get("require", ()))
 
 
+def _bars_of_shares(requirement: JSON) -> bool:
+    bars = (requirement.get(bar, 0) for bar in ("minimum", "minImprovement", "maxRegression"))
+    return requirement["metric"] not in SHARES or all(bar < 1 for bar in bars)
+
+
 def _baselines_known(spec: JSON) -> bool:
     evaluation = spec["evaluation"]
     names = {"base"} | {b["name"] for b in evaluation["baselines"]}
@@ -200,6 +205,19 @@ COLUMNS = (
     *("instruction", "input", "output", "preferred_output", "non_preferred_output"),
 )
 """Fields of all formats: the keys that dataset.columns can have."""
+SHARES = tuple(
+    m.value
+    for m in (
+        MetricName.ACCURACY,
+        MetricName.MACRO_F1,
+        MetricName.EXACT_MATCH,
+        MetricName.TOKEN_F1,
+        MetricName.ROUGE_L,
+        MetricName.JSON_VALID,
+        MetricName.REGEX_MATCH,
+    )
+)
+"""Metrics from 0 to 1, for which a percentage is easily written by mistake."""
 _SAME_QUEUE = "has(self.queue) == has(oldSelf.queue) && (!has(self.queue) || self.queue == oldSelf.queue)"
 _COST_GROWS = "!has(self.maxCost) || (has(oldSelf.maxCost) && double(self.maxCost) >= double(oldSelf.maxCost))"
 _DURATION_GROWS = (
@@ -319,6 +337,15 @@ FINETUNEJOB: tuple[Rule, ...] = (
         "has(self.minimum) || has(self.minImprovement) || has(self.maxRegression)",
         "sets no bar: give minimum, minImprovement or maxRegression",
         holds=lambda r: any(bar in r for bar in ("minimum", "minImprovement", "maxRegression")),
+    ),
+    Rule(
+        "spec.evaluation.gate.require[]",
+        f"!(self.metric in {_list(SHARES)}) || ((!has(self.minimum) || self.minimum < 1.0) && "
+        "(!has(self.minImprovement) || self.minImprovement < 1.0) && "
+        "(!has(self.maxRegression) || self.maxRegression < 1.0))",
+        "its metric goes from 0 to 1, so bars must be under 1: write 0.85 for 85 %; more than 1 cannot be, and that it "
+        "is exactly 1 no number of rows could show",
+        holds=_bars_of_shares,
     ),
     _unique("metrics", "every metric"),
     _unique("baselines", "every name"),

@@ -31,7 +31,7 @@ def judge(
     """
     gate, checks = gate or Gate(), checks or Checks()
     if not gate.require and not forgetting:
-        told = "; ".join(sentence(r) for r in results)
+        told = "; ".join(sentence(r) for r in results if r.slice is None)
         return Verdict.PASSED, Reason.NO_GATE, f"spec.evaluation.gate requires nothing. {told}"
     found = decide(gate, checks, forgetting=forgetting)
     return found.verdict, _REASONS[found.verdict], f"{tell(found)}."

@@ -95,6 +95,13 @@ def verdict(*found: Check, require: tuple[Requirement, ...] = (GAIN,)) -> tuple[
             "Accuracy 0.4 is 0.02 under base (95 % interval -0.06 to 0.03, bar 0.05): not met.",
             id="under-base",
         ),
+        pytest.param(
+            WORSE | {"baseline": "prompted"},
+            Verdict.FAILED,
+            "Accuracy 0.44 is 0.02 over prompted (95 % interval -0.01 to 0.04, bar 0.05): not met, prompting the base "
+            "does nearly as well.",
+            id="prompting-would-do",
+        ),
         pytest.param({"p_pass": 1e-6, "p_fail": 1e-6}, Verdict.INCONCLUSIVE, "Accuracy", id="contradiction"),
     ],
 )
@@ -217,7 +224,8 @@ def test_an_evaluation_of_before_checks_is_not_passed() -> None:
 
 def test_where_nothing_is_required_every_evaluation_passes() -> None:
     said = "spec.evaluation.gate requires nothing. Accuracy 0.91, base 0.42 (+0.49 on 96 rows)"
-    assert judge(None, (ACCURACY,)) == (Verdict.PASSED, Reason.NO_GATE, said)
+    part = ACCURACY.model_copy(update={"slice": "language=de", "tuned": 0.2})
+    assert judge(None, (ACCURACY, part)) == (Verdict.PASSED, Reason.NO_GATE, said)
 
 
 @pytest.mark.parametrize(

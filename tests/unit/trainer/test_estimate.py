@@ -401,6 +401,13 @@ def test_activations_on_cpu_are_what_torch_keeps(config: dict[str, Any], tuning:
             id="all of it together",
         ),
         pytest.param({"resources": {"gpusPerNode": 0}}, None, ["spec.resources.memory is 64Gi"], id="CPU"),
+        pytest.param(
+            {"resources": {"gpusPerNode": 1, "memory": "16Gi"}},
+            "80Gi",
+            ["Before it is published", "on CPU in float32", "spec.resources.memory is 16Gi. Set it to 30Gi or more."],
+            id="too little memory of the host to publish",
+        ),
+        pytest.param({"resources": {"gpusPerNode": 1, "memory": "26Gi"}}, "80Gi", [], id="perhaps enough to publish"),
         pytest.param({"tuning": {"type": "LoRA"}}, "80Gi", [], id="fits"),
         pytest.param({"tuning": {"type": "Full"}}, None, [], id="nobody said how much there is"),
     ],

@@ -11,6 +11,7 @@ from attune_contract.enums import Method, MetricName, Stage, Verdict
 from attune_contract.gate import CheckKind, decide
 from attune_contract.outcome import MetricResult, Outcome
 from attune_contract.spec import Gate
+from attune_trainer import digests
 from attune_trainer.stages import evaluate
 
 pytestmark = pytest.mark.slow  # each some seconds; `make unit` leaves them out
@@ -233,7 +234,7 @@ def test_an_evaluation_that_was_killed_goes_on_with_what_it_had(tmp_path: Path, 
     with monkeypatch.context() as patch:
         patch.setattr(evaluate, "_finish", killed)
         assert make.run_stage(made, Stage.EVALUATE)[1] != 0
-    kept = sorted((make.run_folder(tmp_path) / "scores").iterdir())
+    kept = sorted((make.run_folder(tmp_path) / "scores").glob("*.jsonl"))
     assert [path.name.rsplit("-", 1)[0] for path in kept] == ["base", "tuned"]
     for path in kept:  # whoever scores again would not see this
         lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -241,10 +242,40 @@ def test_an_evaluation_that_was_killed_goes_on_with_what_it_had(tmp_path: Path, 
             for line in lines:
                 line["said"]["label"] = "kept"
             path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            seal = path.with_suffix(".seal.json")
+            seal.write_text(json.dumps({**json.loads(seal.read_text()), "digest": digests.of_file(path)}))
     again, code = make.run_stage(made, Stage.EVALUATE)
     assert code == 0, again.message
     assert {row["base"]["label"] for row in predictions(tmp_path)} == {"kept"}
     assert len(predictions(tmp_path)) == 32
+
+
+def test_another_run_over_the_same_base_and_rows_takes_its_scores_and_says_so(tmp_path: Path) -> None:
+    asked = {
+        "metrics": [{"name": "Accuracy"}, {"name": "Perplexity"}],
+        "baselines": [{"name": "prompted", "systemPrompt": "Say a colour.", "fewShot": 1}],
+    }
+    made = prepared(tmp_path, evaluation=asked)
+    first = evaluated(made)
+    other = {**made, "run": {**made["run"], "id": "run-2"}}
+    other["workload"] = make.workload(
+        tmp_path, training={**QUICK, "maxSteps": 2}, dataset=made["workload"]["dataset"], evaluation=asked
+    )
+    second = make.run_stages(other, [*TRAINED, Stage.EVALUATE])[Stage.EVALUATE]
+
+    folder = tmp_path / "out" / "runs" / "run-2"
+    told = json.loads((folder / "reports" / "evaluation.json").read_text())
+    assert {n: t["scoredByRun"].rsplit("/", 1)[1] for n, t in told["baselines"].items()} == {
+        "base": "run-1",
+        "prompted": "run-1",
+    }
+    assert [r.value for r in second.evaluation] == [r.value for r in first.evaluation]
+    assert all("scoredByRun" not in t for t in report(tmp_path)["baselines"].values())
+    names = {path.name for path in (folder / "scores").iterdir()}
+    shared = {path.name for path in (make.run_folder(tmp_path) / "scores").iterdir() if "tuned" not in path.name}
+    assert len(shared) == 4
+    assert shared < names
+    assert not shared & {name for name in names if name.startswith("tuned")}
 
 
 @pytest.mark.parametrize("allowed", [False, True], ids=["refused", "allowed"])

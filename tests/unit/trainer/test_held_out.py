@@ -67,8 +67,19 @@ def test_equal_prompts_stay_in_one_part(data: Path, encoder: Encoder) -> None:
     assert sum(map(len, found)) == len(set.union(*found))
 
 
+def test_a_row_of_test_that_is_there_again_counts_once(data: Path, encoder: Encoder) -> None:
+    """A file of test rows that is read twice must not look like twice the evidence."""
+    rows = [{"prompt": f"Grass {i}?", "completion": " green"} for i in range(5)]
+    write(data, train=numbered(20), test=[*rows, *rows, rows[0], {"prompt": "Grass 0?", "completion": " brown"}])
+    checked = data_of.check(data, encoder, test=True)[0]
+
+    assert (checked.sides.test_rows, checked.sides.repeated_test_rows) == (6, 6)
+    assert answers(checked.sides.test) == [" green"] * 5 + [" brown"]
+    assert (checked.sides.train_rows, checked.sides.duplicate_rows) == (20, 0)
+
+
 def test_with_test_files_the_validation_part_is_of_train_alone(data: Path, encoder: Encoder) -> None:
-    write(data, train=numbered(20), test=[{"prompt": "Grass?", "completion": " green"}] * 5)
+    write(data, train=numbered(20), test=[{"prompt": f"Grass {i}?", "completion": " green"} for i in range(5)])
     sides = data_of.check(data, encoder, test=True, split={"validationFraction": 0.25})[0].sides
 
     assert (sides.train_rows, sides.validation_rows, sides.test_rows) == (15, 5, 5)

@@ -1,9 +1,13 @@
 """The Hub's errors become ours; nothing here asks the network."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 from huggingface_hub import errors
 
+import trainer_factories as make
+from attune_contract.spec import Workload
 from attune_trainer import hub
 from attune_trainer.errors import AccessDeniedError, ModelNotFoundError, StageError, StoreUnreachableError
 
@@ -26,11 +30,19 @@ def test_errors_are_translated(error: Exception, ours: type[StageError]) -> None
 
 
 @pytest.mark.parametrize(
-    ("source", "offline"), [("s3://models/base", "1"), ("file:///x", "1"), ("hf://org/name@main", "0")]
+    ("source", "champion", "offline"),
+    [
+        pytest.param("s3://models/base", "s3://models/old", "1", id="store"),
+        pytest.param("file:///x", None, "1", id="folder"),
+        pytest.param("hf://org/name@main", None, "0", id="base-of-the-hub"),
+        pytest.param("s3://models/base", "hf://org/name@main", "0", id="baseline-of-the-hub"),
+    ],
 )
-def test_the_network_is_used_only_for_models_of_the_hub(source: str, offline: str) -> None:
+def test_the_network_is_used_only_for_models_of_the_hub(source: str, champion: str | None, offline: str) -> None:
+    baselines = [{"name": "champion", "source": champion}] if champion else []
+    blocks = make.workload(Path("/x"), model={"source": source}, evaluation={"baselines": baselines})
     environment: dict[str, str] = {}
-    hub.prepare(environment, source)
+    hub.prepare(environment, Workload.model_validate(blocks))
 
     assert environment["HF_HUB_OFFLINE"] == offline
     assert environment["HF_HUB_DISABLE_TELEMETRY"] == "1"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import trainer_factories as make
 from attune_contract.enums import MetricName, Stage
@@ -164,6 +165,10 @@ def test_the_card_of_a_language_model_runs(tmp_path: Path) -> None:
     assert "pipeline_tag: text-generation" in card
     assert "library_name: peft" in card
     assert "Perplexity (lower is better)" in card
+    head = yaml.safe_load(card.split("---\n")[1])
+    (entry,) = head["model-index"][0]["results"]
+    assert [m["name"] for m in entry["metrics"]] == ["Perplexity"]
+    assert "base_model" not in head, "a base in a folder has no name on a hub"
     assert said_by(model, tmp_path, "The sky").startswith("The sky")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import trainer_factories as make
 from attune_contract.enums import OutcomeState, Stage
+from attune_trainer.data import canonical
 from attune_trainer.storage.retry import Retry
 from tiny_s3 import Behaviour, serving
 
@@ -272,14 +273,34 @@ def test_the_admins_prefixes_hold(laptop: Path) -> None:
         assert field in outcome.message
 
 
+def test_what_people_said_is_kept_with_the_run(laptop: Path) -> None:
+    """So that the manifest has its digest, as it has that of the rows."""
+    document = make.document(laptop)
+    assert preflight(document)[1] == 0
+    row = next(iter(canonical.read(make.run_folder(laptop) / "data" / "test.parquet", canonical.SUPERVISED))).row_id
+    uri = make.write_jsonl(laptop / "data" / "votes.jsonl", [{"rowID": row, "person": "ann", "prefers": "tie"}])
+    outcome, code = preflight(
+        make.document(laptop, evaluation={"metrics": [{"name": "HumanPreference", "ratings": uri}]})
+    )
+
+    assert code == 0, outcome.message
+    assert "data/judgements.jsonl" in {artifact.path for artifact in outcome.artifacts}
+
+
+def test_another_model_that_is_not_there_is_waited_for(laptop: Path) -> None:
+    baselines = [{"name": "champion", "source": f"file://{laptop}/nothing"}]
+    outcome, code = preflight(make.document(laptop, evaluation={"baselines": baselines}))
+
+    assert (code, outcome.state, outcome.reason) == (20, OutcomeState.BLOCKED, "ModelNotFound")
+    assert "spec.evaluation.baselines[0].source: file://" in outcome.message
+
+
 def test_preflight_itself_imports_no_torch() -> None:
     code = "import sys, attune_trainer.stages.preflight; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
 
 
 def test_general_text_is_left_as_documents(laptop: Path) -> None:
-    from attune_trainer.data import canonical
-
     (laptop / "data" / "more.txt").write_text("One fine day.")
     rows = make.write_jsonl(laptop / "data" / "general.jsonl", [{"text": f"Text {i}."} for i in range(3)])
     forgetting = {"dataset": [rows, f"file://{laptop}/data/more.txt"]}
@@ -309,11 +330,29 @@ def test_general_text_is_left_as_documents(laptop: Path) -> None:
             "spec.evaluation.metrics[0].schema",
             id="schema",
         ),
+        pytest.param(
+            {"metrics": [{"name": "HumanPreference", "ratings": "{data}/none.jsonl"}]},
+            "spec.evaluation.metrics[0].ratings",
+            id="judgements-are-missing",
+        ),
+        pytest.param(
+            {"metrics": [{"name": "HumanPreference", "ratings": "{data}/votes.jsonl"}]},
+            "votes.jsonl:1: rowID: there is no held-out row 'test.jsonl:1'",
+            id="judgements-of-other-rows",
+        ),
+        pytest.param(
+            {"baselines": [{"name": "champion", "source": "{data}/pickled"}]},
+            "spec.evaluation.baselines[0].source",
+            id="another-model-is-pickled",
+        ),
     ],
 )
 def test_what_the_evaluation_could_not_use_is_found_before_training(
     laptop: Path, evaluation: dict[str, Any], says: str
 ) -> None:
+    make.write_jsonl(laptop / "data" / "votes.jsonl", [{"rowID": "test.jsonl:1", "person": "ann", "prefers": "tie"}])
+    make.write_jsonl(laptop / "data" / "pickled" / "config.json", [{}])
+    (laptop / "data" / "pickled" / "pytorch_model.bin").write_bytes(b"")
     given = json.loads(json.dumps(evaluation).replace("{data}", f"file://{laptop}/data"))
     outcome, code = preflight(make.document(laptop, evaluation=given))
 

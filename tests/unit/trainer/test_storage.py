@@ -85,6 +85,15 @@ def test_listing_is_by_prefix_and_sorted(place: tuple[Store, str]) -> None:
     assert list(store.list(f"{root}/none/")) == []
 
 
+def test_folders_are_those_right_below_a_prefix(place: tuple[Store, str]) -> None:
+    store, root = place
+    for name in ("runs/b/deep/1", "runs/b/2", "runs/a/3", "runs/file", "other/4"):
+        store.put(f"{root}/{name}", b"x")
+
+    assert list(store.folders(f"{root}/runs/")) == ["a", "b"]
+    assert list(store.folders(f"{root}/none/")) == []
+
+
 def test_deleting_twice_is_no_error(place: tuple[Store, str]) -> None:
     store, root = place
     store.put(f"{root}/x", b"x")

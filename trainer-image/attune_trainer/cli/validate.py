@@ -12,11 +12,13 @@ from attune_contract.outcome import RowError, Validation
 from attune_trainer import hub, models, support
 from attune_trainer.cli import manifests
 from attune_trainer.cli.manifests import Given, Job
-from attune_trainer.data import detect, objects, report
+from attune_trainer.data import detect, general, objects, report
 from attune_trainer.data.check import Progress
 from attune_trainer.data.problems import ProblemLog
 from attune_trainer.errors import BlockedError, InvalidConfigurationError, ModelNotFoundError, StageError, blocked
 from attune_trainer.estimate.limits import Refusal
+from attune_trainer.evaluation import needs
+from attune_trainer.evaluation.textmetrics import structure
 from attune_trainer.examination import Examination, Subject, examine
 from attune_trainer.storage.file import FileStore, uri_of
 from attune_trainer.storage.resolve import Stores
@@ -108,7 +110,8 @@ class Validate:
     def _examine(self, job: Job, folder: Path) -> Result:
         config = job.config
         support.demand(config)
-        hub.prepare(self.environment, config.workload.model.source)
+        structure.check(config.workload.evaluation.metrics or ())
+        hub.prepare(self.environment, config.workload)
         stores = Stores(config, self.environment)
         problems = ProblemLog(folder / "problems.jsonl")
         missing: list[BlockedError] = []
@@ -117,11 +120,18 @@ class Validate:
         listing = self._look(job, source, missing) if wants_model else None
         data = config.workload.dataset
         found = objects.find(stores, data.train, data.test, problems, missing)
+        texts = general.find(config.workload, stores, problems, missing)
+        if wants_model:
+            needs.look(config, stores, missing)
         if missing:
             raise blocked(missing)
+        general.read(config.workload, texts, problems, folder)
         base = self._base(job, source, listing) if listing else None
         subject = Subject(config, found, base, source if job.estimates else None, folder, self.on_progress, None)
-        return _of(job, examine(subject, problems), problems, wants_model=wants_model)
+        examined = examine(subject, problems)
+        if not examined.unusable:
+            needs.check_judgements(config.workload, stores, examined.checked.sides.test, folder)
+        return _of(job, examined, problems, wants_model=wants_model)
 
     def _look(self, job: Job, source: models.ModelSource, missing: list[BlockedError]) -> models.Listing | None:
         parsed = uris.parse(source.uri) if source.uri.startswith(("file:", "pvc:")) else None

@@ -17,6 +17,8 @@ from attune_trainer.data.quality.sensitive import masked_counts
 CLOSED_SET = 64
 """Accuracy chooses among at most so many answers; scoring each costs a pass over the row."""
 _LABELS_SHOWN = 20
+_NOWHERE = 3
+"""The side of rows that go into no file."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class Sides:
     test_rows: int
     duplicate_rows: int
     leaked_rows: int
+    repeated_test_rows: int
+    """Held-out rows that repeat an earlier one, and are left out: asked twice, a model says the same twice, and what is
+    counted twice looks twice as sure."""
     truncated_rows: int
     lengths: Counter[int]
     """How many rows of train have so many tokens."""
@@ -75,10 +80,12 @@ def part(
     """
     out, watched = _mask(parts.held_out), _mask(parts.validation)
     learnt = ~(out | watched)
-    side = np.select([out, watched], [2, 1])
+    examples = _numbers(kept.examples)
+    again = _again(examples, out)
+    side = np.select([again, out, watched], [_NOWHERE, 2, 1])
     files = [folder / f"{name}.parquet" for name in ("train", "validation", "test")]
     canonical.part(spool, side, files, kind.schema)
-    examples, tokens = _numbers(kept.examples), _numbers(kept.tokens) + end * _torn(kept, side)
+    tokens = _numbers(kept.tokens) + end * _torn(kept, side)
     seen = np.unique(examples[~out])
     names = list(kept.labels)
     return Sides(
@@ -87,14 +94,24 @@ def part(
         test=files[2],
         train_rows=int(learnt.sum()),
         validation_rows=int(watched.sum()),
-        test_rows=int(out.sum()),
+        test_rows=int((out & ~again).sum()),
         duplicate_rows=int((~out).sum()) - len(seen),
         leaked_rows=int(np.isin(examples[out], seen).sum()),
+        repeated_test_rows=int(again.sum()),
         truncated_rows=int((tokens[learnt] > limit).sum()) if limit else 0,
         lengths=_counted(tokens[learnt]),
         answers=min(len(np.unique(_numbers(kept.answers)[learnt])), CLOSED_SET + 1),
-        labels=(_by_label(kept, learnt, names), _by_label(kept, out, names)),
+        labels=(_by_label(kept, learnt, names), _by_label(kept, out & ~again, names)),
     )
+
+
+def _again(examples: Any, out: Any) -> Any:
+    """Which held-out rows repeat an earlier held-out one."""
+    places = np.flatnonzero(out)
+    _, first = np.unique(examples[places], return_index=True)
+    found = np.zeros(len(out), dtype=bool)
+    found[np.delete(places, first)] = True
+    return found
 
 
 def _torn(kept: Kept, side: Any) -> Any:

@@ -40,7 +40,7 @@ def judge(request: "Request", reader: Reader, sides: figures.Sides, tokenizer: A
 
 def _undivided(request: "Request", reader: Reader, sides: figures.Sides) -> list[RowError]:
     """Rows enough, and yet no fraction of them can be held out."""
-    prompts, rows = reader.kept.prompts, sides.train_rows + sides.test_rows
+    prompts, rows = reader.kept.prompts, sides.train_rows + sides.test_rows + sides.repeated_test_rows
     if request.work.dataset.test or rows < MIN_TRAIN_ROWS + MIN_TEST_ROWS:
         return []
     word = "text" if request.work.method in {Method.CONTINUED_PRETRAINING, Method.CLASSIFICATION} else "prompt"

@@ -12,9 +12,11 @@ from attune_contract.spec import Budget
 from attune_trainer.errors import DoesNotFitError, EstimateRefusedError, InvalidConfigurationError, OverBudgetError
 from attune_trainer.estimate import duration
 from attune_trainer.estimate.figures import Case, Figures, figures
+from attune_trainer.estimate.memory import LIBRARIES_ON_CPU
 
 SURE = 0.85
 """An estimate of memory is good to 15 %: a run is refused only where even so much less would not fit."""
+_FLOAT = 4
 _SHORTEST = 128
 _MORE = (2, 4, 8)
 
@@ -32,7 +34,7 @@ def refusal(case: Case, found: Figures, budget: Budget | None) -> Refusal | None
 
     Memory comes first: what does not fit has no cost.
     """
-    if message := _too_large(case, found):
+    if message := _too_large(case, found) or _too_large_to_publish(case):
         return Refusal(DoesNotFitError, message)
     if message := _too_dear(case, found, budget or Budget()):
         return Refusal(OverBudgetError, message)
@@ -65,6 +67,20 @@ def _too_large(case: Case, found: Figures) -> str:
     return (
         f"Training would need about {need} of memory, and {whose} {memory_text(float(there))}. What would fit: "
         f"{'; '.join([*ways, f'{larger} of {need}'])}."
+    )
+
+
+def _too_large_to_publish(case: Case) -> str:
+    """Publish proves the model on CPU in float32: more host memory than a training on a GPU has to have."""
+    resources, model = case.manifest.resources, case.model
+    if not resources.gpus_per_node or model is None:
+        return ""  # on CPU, training holds the same weights in the same precision, and more
+    need, there = memory_text(size := LIBRARIES_ON_CPU + model.count * _FLOAT), quantity(resources.memory)
+    if size * SURE <= there:
+        return ""
+    return (
+        f"Before it is published the model is loaded once more, on CPU in float32, which needs about {need} of memory, "
+        f"and spec.resources.memory is {memory_text(float(there))}. Set it to {need} or more."
     )
 
 

@@ -35,7 +35,9 @@ class General:
 
     def __init__(self, path: Path, encoder: TextEncoder, forward: Forward) -> None:
         self._length, self._forward = encoder.sequence_length, forward
-        self._ids = [array("i", encoder.encode(row)) for row in canonical.read(path, canonical.DOCUMENT)]
+        documents = [(row.row_id, array("i", encoder.encode(row))) for row in canonical.read(path, canonical.DOCUMENT)]
+        self.row_ids = tuple(row_id for row_id, _ in documents)
+        self._ids = [ids for _, ids in documents]
         self._windows = [
             (row, start)
             for row, ids in enumerate(self._ids)

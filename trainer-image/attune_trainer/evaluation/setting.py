@@ -1,12 +1,12 @@
 """What an evaluation is about to compare: the held-out rows as each model is asked them, and where models come from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from attune_contract import layout
-from attune_contract.enums import MetricName, Role
+from attune_contract.enums import MetricName
 from attune_contract.outcome import Artifact
 from attune_contract.runconfig import RunConfig
 from attune_contract.spec import Baseline, Model, Workload
@@ -187,7 +187,7 @@ def general_text(context: Context, given: tuple[Artifact, ...], base: models.Bas
     return General(path, TextEncoder(base.tokenizer(), length), forward)
 
 
-def people(context: Context, made: Setting) -> People | None:
+def people(context: Context, given: tuple[Artifact, ...], made: Setting) -> People | None:
     """What people say of the answers, where HumanPreference is asked for.
 
     Raises:
@@ -197,8 +197,9 @@ def people(context: Context, made: Setting) -> People | None:
     asked = next((m for m in work.evaluation.metrics or () if m.name is MetricName.HUMAN_PREFERENCE), None)
     if asked is None or asked.ratings is None:
         return None
-    target = context.scratch / ("ratings.csv" if asked.ratings.endswith(".csv") else "ratings.jsonl")
-    context.stores.open(Role.DATA, asked.ratings).get(asked.ratings, target)
+    kind = ".csv" if asked.ratings.endswith(".csv") else ".jsonl"
+    kept = inputs.demand(given, layout.JUDGEMENTS[kind])  # what preflight looked at, whatever is at the URI now
+    target = context.run.fetch(kept, context.scratch / f"judgements{kind}")
     rows = tuple(example.row_id for example in made.examples)
     names = [side.name for side in made.sides if not side.is_tuned]
     found = judgements.read(target, rows, names, asked.ratings)
@@ -210,24 +211,28 @@ def keys(context: Context, given: tuple[Artifact, ...], made: Setting, side_mode
     """By side, all that its scores follow from."""
     work = context.config.workload
     common = {
-        "data": {a.path: a.digest for a in given if a.path.startswith("data/")},
         "metrics": [metric.model_dump(mode="json") for metric in work.evaluation.resolved_metrics(work.method)],
         "method": work.method.value,
         "classification": work.resolved_classification().model_dump(mode="json"),
         "chatTemplate": work.model.chat_template,
         "sequenceLength": work.training.sequence_length,
         "seed": work.training.seed,
-        "precision": [side_models.place.bf16, work.tuning.type.value],
+        "precision": [str(side_models.place.name), side_models.place.bf16, work.tuning.type.value],
         "code": comparison.code_digest(),
         "versions": versions.packages(),
     }
     base, tuned = side_models.base.listing.digest, _checkpoint(given)
-    found: dict[str, Any] = {general.NAME: {**common, "model": [base, tuned]}}
+    rows, text = (_digests(given, paths) for paths in ((layout.TRAIN_DATA, layout.TEST_DATA), (layout.GENERAL_DATA,)))
+    found: dict[str, Any] = {general.NAME: {**common, "data": text, "model": [base, tuned]}}
     for side in made.sides:
         model = [base, tuned] if side.is_tuned else [side.source.listing.digest if side.source else base]
         before = made.givens[side.name].prompting.document()
-        found[side.name] = {**common, "model": model, "before": before}
+        found[side.name] = {**common, "data": rows, "model": model, "before": before}
     return found
+
+
+def _digests(given: tuple[Artifact, ...], paths: Sequence[str]) -> dict[str, str]:
+    return {artifact.path: artifact.digest for artifact in given if artifact.path in paths}
 
 
 def _checkpoint(given: tuple[Artifact, ...]) -> list[str]:

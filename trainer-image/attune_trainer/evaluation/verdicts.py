@@ -1,6 +1,6 @@
 """From all scores to results, checks and a verdict: the one place that knows metrics, baselines and slices at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,8 +98,12 @@ class _Taken:
     masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
-def judge(evidence: Evidence) -> Found:
+def judge(evidence: Evidence, answered: Callable[[int, int], None] = lambda _, __: None) -> Found:
     """Results, checks and verdict.
+
+    Args:
+        evidence: what was measured.
+        answered: told how many questions are answered, of how many.
 
     Raises:
         DivergedError: a metric has no value, for a model gives no likelihood to what is expected.
@@ -107,12 +111,16 @@ def judge(evidence: Evidence) -> Found:
     gate = evidence.gate
     means = Means.fit_for(_how_many(evidence), gate.confidence, evidence.seed)
     taken = _taken(evidence)
-    results = [_result(t.measured, means) for t in taken]
-    for t in taken:
-        for name, mask in t.masks.items():
-            part = t.measured._replace(figures=t.measured.figures.only(mask))
-            results.append(_result(part, means, name))
+    asked: list[tuple[_Taken, str | None]] = [(t, None) for t in taken]
+    asked += [(t, name) for t in taken for name in t.masks]
+    results = []
+    for i, (t, name) in enumerate(asked):
+        answered(i, len(asked) + 1)
+        figures = t.measured.figures if name is None else t.measured.figures.only(t.masks[name])
+        results.append(_result(t.measured._replace(figures=figures), means, name))
+    answered(len(asked), len(asked) + 1)
     found = Checks(confidence=gate.confidence, listed=_checks(evidence, taken, means))
+    answered(len(asked) + 1, len(asked) + 1)
     judgement = decide(gate, found, forgetting=evidence.asked.forgetting is not None)
     return Found(tuple(results), found, judgement, means)
 
@@ -137,7 +145,10 @@ def _taken(evidence: Evidence) -> list[_Taken]:
                 found += _of_people(evidence, baseline)
             elif name in evidence.metrics:
                 shape = shape_of(evidence.metrics[name])
-                figures = Figures(shape, tuned[name], evidence.scores[baseline].figures[name])
+                ours, theirs = tuned[name], evidence.scores[baseline].figures[name]
+                if name is MetricName.PERPLEXITY and not np.array_equal(ours[:, 1], theirs[:, 1]):
+                    continue  # nats per token of another tokenizer: a requirement on that is told as not measured
+                figures = Figures(shape, ours, theirs)
                 found.append(_Taken(Measured(name, baseline, figures), _told(figures, evidence.slices.masks)))
     return found
 
@@ -168,11 +179,10 @@ def _of_people(evidence: Evidence, baseline: str) -> list[_Taken]:
 
 
 def _checks(evidence: Evidence, taken: Sequence[_Taken], means: Means) -> tuple[Check, ...]:
-    """Metric by metric, for each has its own rows; then in the order of the manifest."""
+    """One by one, for each may have rows of its own (people judge some, and others of each baseline); then in order."""
     found: list[Check] = []
-    for name in dict.fromkeys(t.measured.metric for t in taken):
-        mine = [t for t in taken if t.measured.metric is name]
-        found += checks(evidence.gate.require, [t.measured for t in mine], means, mine[0].masks)
+    for t in taken:
+        found += checks(evidence.gate.require, [t.measured], means, t.masks)
     found.sort(key=lambda check: -1 if check.requirement is None else check.requirement)
     return (*found, *_forgotten(evidence, means))
 

@@ -2,22 +2,23 @@
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from attune_contract import layout
+from attune_contract import layout, uris
 from attune_contract.outcome import Artifact, Outcome
 from attune_contract.spec import Resources
 from attune_trainer import checkpoints, inputs, results, support, versions
 from attune_trainer.context import Context
 from attune_trainer.distributed import Process
 from attune_trainer.evaluation import comparison, general, paper, report, scores, setting, slices, verdicts
-from attune_trainer.evaluation.comparison import Cache
+from attune_trainer.evaluation.kept import Kept
+from attune_trainer.evaluation.pace import Pace
 from attune_trainer.evaluation.page import render
 from attune_trainer.evaluation.report import Measured
 from attune_trainer.evaluation.scores import Scores
 from attune_trainer.evaluation.setting import Setting
+from attune_trainer.evaluation.siblings import Siblings
 from attune_trainer.evaluation.sides import Models
 from attune_trainer.methods import device
 from attune_trainer.methods.architecture import Architecture
@@ -33,6 +34,8 @@ class Prepared:
     """Of the checkpoint that is evaluated."""
     text: general.General | None
     """For forgetting."""
+    kept: Kept
+    """Scores of earlier attempts, and of other runs."""
 
 
 def run(context: Context) -> Outcome:
@@ -50,7 +53,7 @@ def run(context: Context) -> Outcome:
     if done:
         context.log.info("this stage is complete already; its result is reported again")
         return done
-    prepared = _prepare(context, given)
+    prepared = prepare(context, given)
     started = time.monotonic()
     measured = _measure(context, given, prepared)
     outcome = _finish(context, given, prepared, measured, time.monotonic() - started)
@@ -58,7 +61,7 @@ def run(context: Context) -> Outcome:
     return outcome
 
 
-def _prepare(context: Context, given: tuple[Artifact, ...]) -> Prepared:
+def prepare(context: Context, given: tuple[Artifact, ...]) -> Prepared:
     """Fetches what earlier stages left, and tokenises the held-out rows once for all models of a tokenizer."""
     work = context.config.workload
     place = device.choose(_one_gpu(context), Process())
@@ -70,43 +73,61 @@ def _prepare(context: Context, given: tuple[Artifact, ...]) -> Prepared:
     text = setting.general_text(context, given, base, tuned.forward) if work.evaluation.forgetting else None
     architecture = Architecture(work, tuned.labels, tuned.forward.padding, base.trust_remote_code)
     models = Models(work, architecture, base, checkpoint, place, together=text is not None)
-    return Prepared(made, models, description, text)
+    kept = Kept(
+        run=context.run,
+        run_id=context.config.run.id,
+        scratch=context.scratch,
+        keys=setting.keys(context, given, made, models),
+        siblings=_siblings(context),
+        shared=frozenset(side.name for side in made.sides if not side.is_tuned),
+    )
+    return Prepared(made, models, description, text, kept)
+
+
+def _siblings(context: Context) -> Siblings:
+    """The runs below the same output."""
+    runs = layout.run_uri(context.config.workload.output.uri, "")
+    return Siblings(context.run.store, runs.rstrip("/") + "/", context.config.run.id)
 
 
 def _measure(context: Context, given: tuple[Artifact, ...], prepared: Prepared) -> Measured:
     """Scores every row with every model, and judges."""
     made, work = prepared.setting, context.config.workload
-    keys = setting.keys(context, given, prepared.setting, prepared.models)
-    cache = Cache(context.run, context.scratch, keys)
-    on_rows = _counting(context, sum(len(s.kind.rows) for s in made.sides) + len(prepared.text or ()))
+    kept, pace = prepared.kept, Pace(context.board, _rows_in_all(prepared))
     own = [side for side in made.sides if side.source is None]
-    found = comparison.score(own, prepared.models, cache, on_rows)
-    read = _read_general(prepared, cache, on_rows)
-    found |= comparison.score([s for s in made.sides if s.source is not None], prepared.models, cache, on_rows)
+    found = comparison.score(own, prepared.models, kept, pace)
+    read = _read_general(prepared, pace)
+    found |= comparison.score([s for s in made.sides if s.source is not None], prepared.models, kept, pace)
     evidence = verdicts.Evidence(
         asked=work.evaluation.model_copy(update={"metrics": work.evaluation.resolved_metrics(work.method)}),
         metrics=next(s.kind for s in made.sides if s.is_tuned).metrics(),
         scores={side.name: found[side.name] for side in made.sides},
         slices=slices.of(work.evaluation.slices, made.examples),
         seed=work.training.seed,
-        people=setting.people(context, made),
+        people=setting.people(context, given, made),
         general=read,
     )
-    return Measured(made.sides, evidence, verdicts.judge(evidence), made.notices)
+    # One question more than the statistics have: the reports, which come after.
+    judged = verdicts.judge(evidence, lambda answered, of: pace.judged(answered, of + 1))
+    return Measured(made.sides, evidence, judged, made.notices)
 
 
-def _read_general(prepared: Prepared, cache: Cache, on_rows: Callable[[int], None]) -> Scores | None:
+def _rows_in_all(prepared: Prepared) -> int:
+    return sum(len(side.kind.rows) for side in prepared.setting.sides) + len(prepared.text or ())
+
+
+def _read_general(prepared: Prepared, pace: Pace) -> Scores | None:
     """Both models on general text, or what an earlier attempt took of it."""
-    text = prepared.text
+    text, kept = prepared.text, prepared.kept
     if text is None:
         return None
-    known = cache.find(general.NAME, len(text))
+    known = kept.find(general.NAME, text.row_ids)
     if known is not None:
-        on_rows(len(text))
+        pace.spared(len(text))
         return known
-    path = cache.local(general.NAME)
-    scores.write(path, text.scored(prepared.models, on_rows), general.NAME)
-    cache.keep(general.NAME)
+    path = kept.local(general.NAME)
+    scores.write(path, text.scored(prepared.models, pace.scored), general.NAME)
+    kept.keep(general.NAME, text.row_ids)
     return scores.read(path, len(text))
 
 
@@ -140,7 +161,7 @@ def _about(context: Context, prepared: Prepared, seconds: float) -> dict[str, An
         "run": context.config.run.id,
         "method": context.config.workload.method.value,
         "step": prepared.description["step"],
-        "baselines": prepared.setting.baselines(),
+        "baselines": _baselines(context, prepared),
         "precision": "bfloat16" if prepared.models.place.bf16 else "float32",
         "seed": context.config.workload.training.seed,
         "seconds": round(seconds, 3),
@@ -148,6 +169,13 @@ def _about(context: Context, prepared: Prepared, seconds: float) -> dict[str, An
         "page": context.run.uri(layout.EVALUATION_PAGE),
         "versions": versions.packages(),
     }
+
+
+def _baselines(context: Context, prepared: Prepared) -> dict[str, Any]:
+    """Where each baseline comes from, and which other run scored it, where one did."""
+    runs, origins = layout.run_uri(context.config.workload.output.uri, ""), prepared.kept.origins
+    told = prepared.setting.baselines()
+    return {n: {**t, "scoredByRun": uris.join(runs, origins[n])} if n in origins else t for n, t in told.items()}
 
 
 def _run(context: Context, given: tuple[Artifact, ...], about: dict[str, Any], seconds: float) -> paper.Run:
@@ -184,18 +212,3 @@ def _one_gpu(context: Context) -> Resources:
     """The resources of the one pod that evaluates: its first GPU is enough."""
     resources = context.config.workload.resources
     return resources.model_copy(update={"gpus_per_node": min(1, resources.gpus_per_node)})
-
-
-def _counting(context: Context, total: int) -> Callable[[int], None]:
-    """Tells the board how many of the rows (of all models) are done, and how long the rest takes."""
-    started = time.monotonic()
-    done = 0
-
-    def count(rows: int) -> None:
-        nonlocal done
-        done += rows
-        left = (time.monotonic() - started) / done * (total - done) if done else None
-        context.board.update(step=done, total_steps=total, eta_seconds=None if left is None else round(left, 1))
-
-    context.board.update(total_steps=total)
-    return count

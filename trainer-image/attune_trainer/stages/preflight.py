@@ -13,8 +13,9 @@ from attune_trainer.data.check import Progress
 from attune_trainer.data.figures import Sides
 from attune_trainer.data.problems import ProblemLog
 from attune_trainer.errors import BlockedError, InvalidDataError, blocked
+from attune_trainer.evaluation import needs
 from attune_trainer.evaluation.textmetrics import structure
-from attune_trainer.examination import Subject, examine, in_words
+from attune_trainer.examination import Examination, Subject, examine, in_words
 
 _PROBE = "reports/.probe"
 
@@ -58,9 +59,10 @@ def run(context: Context) -> Outcome:
     context.run.put_file(layout.VALIDATION_PAGE, found.page)
     if found.unusable:
         raise InvalidDataError(found.unusable, found.validation, (written,))
+    said = _judgements(context, found, written)
     found.judgement.demand(found.validation, (written,))
-    data = _put(context, found.checked.sides, texts)
-    told = in_words(found.validation, found.checked.sides.validation_rows) + found.judgement.in_words()
+    data = _put(context, found.checked.sides, texts, said)
+    told = in_words(found.validation, found.checked.sides) + found.judgement.in_words()
     outcome = context.outcome(told).model_copy(
         update={
             "validation": found.validation,
@@ -73,14 +75,32 @@ def run(context: Context) -> Outcome:
     return outcome
 
 
-def _put(context: Context, sides: Sides, texts: Path | None) -> tuple[Artifact, ...]:
-    """Uploads the canonical rows."""
+def _judgements(context: Context, found: Examination, written: Artifact) -> Path | None:
+    """What people said of answers, made sure that it is about rows that are held out.
+
+    Raises:
+        InvalidDataError: it is not, or cannot be read; with the figures of the data that it is said of.
+    """
+    try:
+        return needs.check_judgements(
+            context.config.workload, context.stores, found.checked.sides.test, context.scratch
+        )
+    except InvalidDataError as error:
+        wrong = error.validation
+        told = {"error_count": wrong.error_count, "errors": wrong.errors} if wrong else {}
+        raise InvalidDataError(str(error), found.validation.model_copy(update=told), (written,)) from error
+
+
+def _put(context: Context, sides: Sides, texts: Path | None, said: Path | None) -> tuple[Artifact, ...]:
+    """Uploads the canonical rows, and what people said of answers."""
     files = {
         layout.TRAIN_DATA: sides.train,
         layout.VALIDATION_DATA: sides.validation,
         layout.TEST_DATA: sides.test,
         layout.GENERAL_DATA: texts,
     }
+    if said:
+        files[layout.JUDGEMENTS[said.suffix]] = said
     return tuple(context.run.put_file(path, file) for path, file in files.items() if file)
 
 
@@ -99,6 +119,7 @@ def look_at_everything(context: Context, problems: ProblemLog) -> Access:
     data = context.config.workload.dataset
     found = objects.find(context.stores, data.train, data.test, problems, missing)
     texts = general.find(context.config.workload, context.stores, problems, missing)
+    needs.look(context.config, context.stores, missing)
     try:
         context.run.put_bytes(_PROBE, b"")
         context.run.store.delete(context.run.uri(_PROBE))

@@ -34,6 +34,10 @@ class Store(Protocol):
         """All objects whose URI starts with `prefix`, sorted by URI; nothing where there is none."""
         ...
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Names right below a prefix that ends in `/` and have objects below themselves, sorted; not the objects."""
+        ...
+
     def open(self, uri: str) -> BinaryIO:
         """One object as a stream that goes on where a broken connection left off."""
         ...

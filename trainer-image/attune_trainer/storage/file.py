@@ -33,6 +33,12 @@ class FileStore:
                 _info(p, f"{base}/{quote(str(p.relative_to(folder)))}") for p in found if str(p).startswith(start)
             )
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See `Store.folders`. An empty folder is told too."""
+        folder = _path(prefix)
+        with _translated(prefix):
+            yield from (sorted(quote(p.name) for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ())
+
     def open(self, uri: str) -> BinaryIO:
         """See `Store.open`."""
         with _translated(uri):

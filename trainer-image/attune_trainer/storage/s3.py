@@ -48,15 +48,16 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See `Store.list`. Listings tell no version ids; `head` does."""
-        bucket, key = _split(prefix)
-        asked: Any = {"Bucket": bucket, "Prefix": key}
-        while True:
-            page = self._call(prefix, partial(self._client.list_objects_v2, **asked))
+        bucket, _ = _split(prefix)
+        for page in self._pages(prefix):
             for item in page.get("Contents", []):
                 yield ObjectInfo(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"].strip('"'))
-            if not page.get("IsTruncated"):
-                return
-            asked["ContinuationToken"] = page["NextContinuationToken"]
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See `Store.folders`."""
+        _, key = _split(prefix)
+        for page in self._pages(prefix, Delimiter="/"):
+            yield from (item["Prefix"].removeprefix(key).rstrip("/") for item in page.get("CommonPrefixes", []))
 
     def open(self, uri: str) -> BinaryIO:
         """See `Store.open`."""
@@ -96,6 +97,16 @@ class S3Store:
             info.uri,
             lambda: self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-", IfMatch=info.etag)["Body"],
         )
+
+    def _pages(self, prefix: str, **more: Any) -> Iterator[Any]:
+        bucket, key = _split(prefix)
+        asked: Any = {"Bucket": bucket, "Prefix": key, **more}
+        while True:
+            page = self._call(prefix, partial(self._client.list_objects_v2, **asked))
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            asked["ContinuationToken"] = page["NextContinuationToken"]
 
     def _call(self, uri: str, call: Any) -> Any:
         def once() -> Any:

@@ -64,9 +64,6 @@ def checks(
     for i, requirement in enumerate(require):
         for at in (m for m in measured if m.metric == requirement.metric and m.baseline == requirement.over):
             found += _answers(_Asked(i, requirement, at, means), slices or {})
-        if requirement.minimum is not None:  # which no baseline has a part in
-            at_all = next((m for m in measured if m.metric == requirement.metric), None)
-            found += [] if at_all is None else [_minimum(_Asked(i, requirement, at_all, means), requirement.minimum)]
     return tuple(found)
 
 
@@ -147,6 +144,8 @@ def _answers(asked: _Asked, slices: Slices) -> list[Check]:
         for name, chosen in slices.items():
             part = asked._replace(at=asked.at._replace(figures=asked.at.figures.only(chosen)))
             found.append(_gain(part, CheckKind.REGRESSION, -asked.requirement.max_regression, name))
+    if asked.requirement.minimum is not None:  # of the tuned model alone; of people's votes, against that baseline
+        found.append(_minimum(asked, asked.requirement.minimum))
     return found
 
 

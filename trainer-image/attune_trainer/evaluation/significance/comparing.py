@@ -1,6 +1,7 @@
 """Which evidence fits which figures: one model's value, the gain of one over another, and the ratio of two."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -62,8 +63,9 @@ def value(figures: Figures, draws: Draws) -> Evidence:
     return Resampled(*parts_of(quantity, figures.tuned), draws)
 
 
+@lru_cache(maxsize=32)
 def gain(figures: Figures, draws: Draws) -> Evidence:
-    """Of how much better tuned is than the baseline, in the metric's unit."""
+    """Of how much better tuned is than the baseline, in the metric's unit. Result and check ask it of the same."""
     shape, rows, tuned, baseline = figures.shape, figures.rows, figures.tuned, _baseline(figures)
     sign = -1.0 if shape.lower_is_better else 1.0
     if shape.mean and shape.span is not None:

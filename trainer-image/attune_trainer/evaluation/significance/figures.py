@@ -41,9 +41,9 @@ class Shape:
     lower_is_better: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Figures:
-    """One metric of two models on the same rows.
+    """One metric of two models on the same rows; the same as no other, so that evidence is kept by it.
 
     Args:
         shape: how its value is made.

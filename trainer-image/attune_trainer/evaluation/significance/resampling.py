@@ -17,7 +17,8 @@ from attune_trainer.evaluation.textmetrics.base import Floats
 
 FEWEST = 2
 """Rows from which a spread can be told."""
-_AT_ONCE = 4_000_000  # numbers in memory: 32 MB; of smaller resamples all are kept and used again
+_KEPT = 4_000_000  # numbers in memory: 32 MB; of resamples that take no more all are kept and used again
+_AT_ONCE = 2_000_000  # numbers in memory of those that are not: 16 MB; fewer make products of many columns slow
 _ZERO = 1e-12
 
 
@@ -129,11 +130,9 @@ class Resampled:
 
         A resample without spread is infinitely far, which widens the interval on the side of what was not seen.
         """
-        centred = self.parts - self.parts.mean()
         found = []
         drawn = _half(self.rows)
-        for weights in _weights(self.rows, self.draws):
-            means, squares = (weights @ np.stack([centred, centred**2], axis=1)).T / drawn
+        for means, squares in _moments(self.parts - self.parts.mean(), self.draws):
             spread = np.sqrt(np.maximum(squares - means**2, 0.0))
             flat = spread <= 1e-7 * self._spread
             infinite = np.where(np.abs(means) <= 1e-7 * self._spread, 0.0, np.copysign(np.inf, means))
@@ -192,13 +191,17 @@ def swap_test(
     return (better + seen_itself) / (total + seen_itself), (worse + seen_itself) / (total + seen_itself)
 
 
-def _weights(rows: int, draws: Draws) -> Iterator[Floats]:
-    """How often each row is in each resample of half as many: resamples x rows, in pieces."""
-    if rows * draws.resamples <= _AT_ONCE:
-        yield _all_weights(rows, draws)
+def _moments(centred: Floats, draws: Draws) -> Iterator[tuple[Floats, Floats]]:
+    """The mean of each resample of half as many rows, and that of the squares, in pieces."""
+    rows, drawn = len(centred), _half(len(centred))
+    if rows * draws.resamples <= _KEPT:
+        means, squares = (_all_weights(rows, draws) @ np.stack([centred, centred**2], axis=1)).T / drawn
+        yield means, squares
         return
     rng = np.random.default_rng(draws.seed)
-    yield from (_drawn(rng, rows, count) for count in _pieces(rows, draws.resamples))
+    for count in _pieces(rows, draws.resamples):
+        found = centred[rng.integers(0, rows, size=(count, drawn), dtype=np.int32)]
+        yield found.mean(axis=1), np.einsum("ij,ij->i", found, found) / drawn
 
 
 @lru_cache(maxsize=4)
@@ -212,7 +215,7 @@ def _drawn(rng: np.random.Generator, rows: int, count: int) -> Floats:
 
 
 def _signs(rows: int, draws: Draws) -> Iterator[Floats]:
-    if 2**rows <= draws.resamples or rows * draws.resamples <= _AT_ONCE:
+    if 2**rows <= draws.resamples or rows * draws.resamples <= _KEPT:
         yield _all_signs(rows, draws)
         return
     rng = np.random.default_rng(draws.seed)

@@ -1,10 +1,11 @@
 """The file of what people said: votes between two answers, or ratings of each, as JSON lines or CSV.
 
-    {"rowID": "test.jsonl:3", "person": "ann", "prefers": "tuned"}                 a vote: tuned, base or tie
-    {"rowID": "test.jsonl:3", "person": "ann", "prefers": "tie", "over": "prompted"}
-    {"rowID": "test.jsonl:3", "person": "ann", "model": "base", "rating": 4}        a rating: 1 to 5
+    {"rowID": "s3://data/test.jsonl#3", "person": "ann", "prefers": "tuned"}             a vote: tuned, base or tie
+    {"rowID": "s3://data/test.jsonl#3", "person": "ann", "prefers": "tie", "over": "prompted"}
+    {"rowID": "s3://data/test.jsonl#3", "person": "ann", "model": "base", "rating": 4}    a rating: 1 to 5
 
-Row ids are those of predictions.jsonl. A file has votes or ratings, not both.
+Row ids are those of predictions.jsonl: the file that the row is from, `#`, and its line. A file has votes or ratings,
+not both.
 """
 
 import csv
