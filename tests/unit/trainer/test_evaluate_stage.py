@@ -278,6 +278,24 @@ def test_another_run_over_the_same_base_and_rows_takes_its_scores_and_says_so(tm
     assert not shared & {name for name in names if name.startswith("tuned")}
 
 
+def test_what_is_learnt_is_of_no_account_to_the_base_s_scores_unless_examples_are_drawn_from_it(tmp_path: Path) -> None:
+    make.make_model(tmp_path / "model")
+    data = make.colour_rows()
+    test = make.write_jsonl(tmp_path / "data" / "test.jsonl", data[:8])
+    baselines = [{"name": "prompted", "systemPrompt": "Say a colour.", "fewShot": 1}]
+    for number, rows in ((1, data[8:20]), (2, data[20:])):
+        train = make.write_jsonl(tmp_path / "data" / f"train-{number}.jsonl", rows)
+        made = make.document(
+            tmp_path, training=QUICK, dataset={"train": [train], "test": [test]}, evaluation={"baselines": baselines}
+        )
+        made["run"]["id"] = f"run-{number}"
+        make.run_stages(made, [*TRAINED, Stage.EVALUATE])
+
+    told = json.loads((tmp_path / "out" / "runs" / "run-2" / "reports" / "evaluation.json").read_text())
+    assert told["baselines"]["base"]["scoredByRun"].endswith("run-1")
+    assert "scoredByRun" not in told["baselines"]["prompted"]
+
+
 @pytest.mark.parametrize("allowed", [False, True], ids=["refused", "allowed"])
 def test_rows_that_were_learnt_are_no_test(tmp_path: Path, allowed: bool) -> None:
     make.make_model(tmp_path / "model")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attune_contract import layout
-from attune_contract.enums import MetricName
+from attune_contract.enums import Method, MetricName
 from attune_contract.outcome import Artifact
 from attune_contract.runconfig import RunConfig
 from attune_contract.spec import Baseline, Model, Workload
@@ -222,12 +222,16 @@ def keys(context: Context, given: tuple[Artifact, ...], made: Setting, side_mode
         "versions": versions.packages(),
     }
     base, tuned = side_models.base.listing.digest, _checkpoint(given)
-    rows, text = (_digests(given, paths) for paths in ((layout.TRAIN_DATA, layout.TEST_DATA), (layout.GENERAL_DATA,)))
-    found: dict[str, Any] = {general.NAME: {**common, "data": text, "model": [base, tuned]}}
+    found: dict[str, Any] = {
+        general.NAME: {**common, "data": _digests(given, (layout.GENERAL_DATA,)), "model": [base, tuned]}
+    }
     for side in made.sides:
         model = [base, tuned] if side.is_tuned else [side.source.listing.digest if side.source else base]
-        before = made.givens[side.name].prompting.document()
-        found[side.name] = {**common, "data": rows, "model": model, "before": before}
+        prompting = made.givens[side.name].prompting
+        # Examples are drawn from train, and labels may be those that it has; otherwise what is learnt is of no account.
+        reads_train = bool(prompting.shots) or work.method is Method.CLASSIFICATION
+        rows = _digests(given, (layout.TEST_DATA, *((layout.TRAIN_DATA,) if reads_train else ())))
+        found[side.name] = {**common, "data": rows, "model": model, "before": prompting.document()}
     return found
 
 
