@@ -14,6 +14,25 @@ JSON = dict[str, Any]
 _RUN, _ATTEMPT = "RUN-OF-THE-POD", 987654321
 """Stand-ins in the recorded Outcome."""
 _DIGEST = "sha256:" + "5" * 64
+_TERMINATED = """\
+{{ $now := Now }}
+{{ $container := index .spec.containers 0 }}
+{{ $before := index .status.containerStatuses 0 }}
+containerStatuses:
+- image: {{ $container.image | Quote }}
+  imageID: ""
+  name: {{ $container.name | Quote }}
+  ready: false
+  restartCount: 0
+  started: false
+  state:
+    terminated:
+      exitCode: 143
+      finishedAt: {{ $now | Quote }}
+      reason: Error
+      startedAt: {{ $before.state.running.startedAt | Quote }}
+phase: Failed
+"""
 
 
 def stages(run_for: Mapping[Stage, str], train_for: Mapping[str, str] | None = None) -> list[str]:
@@ -24,7 +43,28 @@ def stages(run_for: Mapping[Stage, str], train_for: Mapping[str, str] | None = N
         train_for: how long training takes instead for FineTuneJobs whose names hold a word.
     """
     special = {Stage.TRAIN: train_for or {}}
-    return [json.dumps(_stage(stage, run_for[stage], special.get(stage, {})), indent=1) for stage in Stage]
+    ends = [_stage(stage, run_for[stage], special.get(stage, {})) for stage in Stage]
+    return [json.dumps(stage, indent=1) for stage in (*ends, _told_to_stop())]
+
+
+def _told_to_stop() -> JSON:
+    """A pod that is deleted while it runs ends by SIGTERM: the Job controller lets go only of pods that have ended."""
+    match = [
+        {"key": ".metadata.deletionTimestamp", "operator": "Exists"},
+        {"key": ".status.phase", "operator": "In", "values": ["Running"]},
+        {"key": '.metadata.labels["attune.dev/stage"]', "operator": "Exists"},
+    ]
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": {"name": "pod-told-to-stop"},
+        "spec": {
+            "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
+            "selector": {"matchExpressions": match},
+            "weight": 1000,  # before kwok's own, which only deletes
+            "next": {"statusTemplate": _TERMINATED},
+        },
+    }
 
 
 def _stage(stage: Stage, usual: str, long_for: Mapping[str, str]) -> JSON:

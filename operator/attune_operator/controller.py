@@ -51,7 +51,7 @@ class Controller:
         self._jitter = jitter
         self._metrics = metrics
         self._runtimes: dict[Key, str] = {}
-        self._children: dict[str, JobView | PodView] = {}
+        self._children: dict[str, tuple[Key | None, JobView | PodView]] = {}
         self._leftovers: dict[Key, set[str]] = {}
         self._retired: dict[Key, str] = {}
         self._forget_runtime: Callable[[str], None] = lambda _: None
@@ -87,12 +87,13 @@ class Controller:
         """
         meta = body["metadata"]
         view = pod_view(body) if body["kind"] == "Pod" else job_view(body)
-        known = self._children.pop(meta["uid"], None) or newborn(view)
+        name = meta.get("annotations", {}).get(JOB_ANNOTATION)
+        key = Key(meta["namespace"], name) if name is not None else None
+        _, known = self._children.pop(meta["uid"], (key, newborn(view)))
         if not gone:
-            self._children[meta["uid"]] = view
-        if (name := meta.get("annotations", {}).get(JOB_ANNOTATION)) is None:
+            self._children[meta["uid"]] = (key, view)
+        if key is None:
             return
-        key = Key(meta["namespace"], name)
         if isinstance(view, JobView):
             self._note(key, meta["uid"], gone=gone)
         if gone or view != known:
@@ -131,6 +132,11 @@ class Controller:
             self._queue.add(key)
         for key in self._retired.keys() - alive:
             del self._retired[key]
+        # Of a child that went while its watch was down nobody tells; with its run it went as well.
+        for uid in [uid for uid, (key, _) in self._children.items() if key is not None and key not in alive]:
+            del self._children[uid]
+        for key in self._leftovers.keys() - alive:
+            del self._leftovers[key]
 
 
 def _finished(status: object) -> bool:

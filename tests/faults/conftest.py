@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks.apiserver import APIServer, connect
@@ -11,8 +12,11 @@ from benchmarks.playground import playground
 
 from attune_devcluster.alone import Alone
 from attune_devcluster.kube_api import CONTEXT
+from clusters import Team
+from peril.diary import Diary
 from peril.results import Section
 from peril.side_by_side import SideBySide
+from peril.trial import Trial
 from peril.world import Verdict, pattern, world
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,3 +92,28 @@ def usual(healthy_run: Verdict) -> set[str]:
 @pytest.fixture(scope="session")
 def side_by_side() -> SideBySide:
     return SideBySide(int(os.environ.get("ATTUNE_FAULTS_SIDE_BY_SIDE", "4")))
+
+
+@pytest.fixture
+def trial(team: Team) -> Iterator[Trial]:
+    """A run on the real cluster, and a diary of its steps."""
+    with Diary(team).kept() as diary:
+        yield Trial(team, diary)
+
+
+@pytest.fixture
+def runtime(team: Team) -> Iterator[Callable[..., str]]:
+    """Makes TuningRuntimes like the default one but for what is named; they go with the test."""
+    made: set[str] = set()
+    base = team.cluster.get("tuningruntime", name="default")["spec"]
+
+    def make(name: str, **spec: Any) -> str:
+        full = f"{name}-{team.namespace}"
+        body = {"apiVersion": "attune.dev/v1alpha1", "kind": "TuningRuntime", "metadata": {"name": full}}
+        team.cluster.apply({**body, "spec": {**base, **spec}})
+        made.add(full)
+        return full
+
+    yield make
+    for name in made:
+        team.cluster.kubectl("delete", "tuningruntime", name, "--ignore-not-found")

@@ -78,7 +78,10 @@ class TuningRuntimeSpec(Frozen):
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = ()
     """Taints that pods put up with."""
     topology_key: Annotated[str, Field(min_length=1, max_length=317)] | None = None
-    """Node label, such as `topology.kubernetes.io/zone`, of which all pods of a gang share one value."""
+    """Node label, such as `topology.kubernetes.io/zone` or one of a rack, of which the pods of a gang share one value
+    where there is room for them. Within it, and where this is left out, each goes to a node of its own, again where
+    there is room; `kubernetes.io/hostname` packs them onto one node instead. A gang never waits for its place: it would
+    hold the GPUs of the pods that are there already."""
     service_account_name: DNSName | None = None
     """Service account of the pods in the run's namespace, such as one with an IAM role. No API token is mounted."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64)] = ()

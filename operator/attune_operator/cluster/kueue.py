@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attune_operator.cluster.client import Kube, path_to
-from attune_operator.errors import APIError, NotFoundError
+from attune_operator.errors import APIError, ForbiddenError, NotFoundError
 from attune_operator.finetunejob.snapshot import QueueView
 from attune_operator.naming import QUEUE_LABEL, WORKLOAD_JOB_LABEL
 
@@ -46,9 +46,13 @@ class Kueue:
         if (version := await self._version(GROUP)) is None:
             return QueueView(installed=False, name=name)
         selector = f"{WORKLOAD_JOB_LABEL}={meta['uid']}"
-        found = await self._client.get(path_to(f"{GROUP}/{version}", "workloads", namespace, labelSelector=selector))
+        try:
+            path = path_to(f"{GROUP}/{version}", "workloads", namespace, labelSelector=selector)
+            found = await self._client.get(path)
+        except ForbiddenError as error:  # no reason to say nothing, or to look at nothing else of the run
+            return QueueView(installed=True, name=name, message=f"why is not known ({error})")
         if not found.get("items"):
-            return QueueView(installed=True, name=name)
+            return QueueView(installed=True, name=name, known=False)
         workload = found["items"][0]
         reserved, evicted = _condition(workload, "QuotaReserved"), _condition(workload, "Evicted")
         waits = reserved.get("status") != "True"

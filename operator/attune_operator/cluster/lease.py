@@ -50,24 +50,39 @@ class Leadership:
         waiting = False
         while not await self._tried():
             if not waiting:
-                log.info("standing by: %s leads", self._seen[0].partition("|")[0] or "nobody yet")
+                log.info("standing by: %s leads", self._holder or "nobody yet")
                 waiting = True
             alive()
             await asyncio.sleep(RETRY_SECONDS)
         log.info("leading as %s", self._identity)
 
     async def keep(self, lost: Callable[[], None]) -> None:
-        """Renews for ever, and calls `lost` once that has not been possible for too long."""
+        """Renews for ever, and calls `lost` once that has not been possible for too long, or another leads."""
         renewed = self._clock()
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             asked = self._clock()
-            if await self._tried():
+            try:
+                held = await self._tried()
+            except Exception:
+                # A keeper that dies would leave two at work without a word; one that cannot renew gives up in time.
+                log.exception("the Lease %s/%s could not be renewed", self._namespace, NAME)
+                held = False
+            if held:
                 renewed = asked
+            elif self._holder not in ("", self._identity):
+                log.error("the Lease %s/%s was taken by %s", self._namespace, NAME, self._holder)
+                lost()
+                return
             elif self._clock() - renewed > DEADLINE_SECONDS:
                 log.error("the Lease %s/%s was lost; another operator may lead now", self._namespace, NAME)
                 lost()
                 return
+
+    @property
+    def _holder(self) -> str:
+        """Who held the Lease when it was last read."""
+        return self._seen[0].partition("|")[0]
 
     async def release(self) -> None:
         """Gives the Lease up, so that another need not wait for its end."""

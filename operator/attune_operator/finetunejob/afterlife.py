@@ -15,15 +15,20 @@ from attune_operator.api.tuningruntime import DEFAULT_RETENTION, TuningRuntime
 from attune_operator.cluster import apply, nodes, observe
 from attune_operator.cluster.client import Kube
 from attune_operator.finetunejob import sweep
-from attune_operator.finetunejob.leftovers import overdue
+from attune_operator.finetunejob.leftovers import PATIENCE, overdue
 from attune_operator.finetunejob.reporting import report
-from attune_operator.finetunejob.snapshot import PodView
+from attune_operator.finetunejob.snapshot import JobView, PodView, Warned
 from attune_operator.finetunejob.views import job_view
 from attune_operator.settings import Settings
 
 JSON = dict[str, Any]
 LOOK_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 60.0
+UNREADABLE_SECONDS = 3600.0
+SPOKEN_OF = timedelta(minutes=1)
+"""A deletion that takes longer says what it waits for."""
+WARNINGS_AGE = timedelta(minutes=10)
+"""Older warnings are about something that has passed."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Afterlife:
             return None
         found = await observe.runtime(self.client, run.spec.runtime)
         runtime = TuningRuntime.parse(found)[0] if found else None
+        if found and runtime is None:
+            return UNREADABLE_SECONDS  # its retention may be longer than the default
         kept = timedelta(seconds=seconds(runtime.spec.retention if runtime else DEFAULT_RETENTION))
         due = (datetime.fromisoformat(completed) + kept - now).total_seconds()
         if due > 0:
@@ -70,11 +77,16 @@ class Afterlife:
         if naming.SWEEP_FINALIZER not in stored["metadata"].get("finalizers", []):
             return None
         run, problems = FineTuneJob.parse(stored)
-        if [p for p in problems if not p.path.startswith("status")] or not sweep.wanted(stored):
+        # Fields of a newer version say nothing of where the files are.
+        if [p for p in problems if not (p.unknown or p.path.startswith("status"))] or not sweep.wanted(stored):
             return await self._keep(stored, "The spec cannot be read, so the files of the run are kept.")
-        if await self._alive(run):
+        now = datetime.now(UTC)
+        if (alive := await self._alive(run)) is not None:
+            if now - datetime.fromisoformat(stored["metadata"]["deletionTimestamp"]) > SPOKEN_OF:
+                said = sweep.waits_for(overdue(alive, now, PATIENCE) or alive)
+                await report(self.client, stored, Reason.SWEEPING, said, now, stalled=False)
             return LOOK_SECONDS
-        return await self._sweep(stored, run, datetime.now(UTC))
+        return await self._sweep(stored, run, now)
 
     async def _sweep(self, stored: JSON, run: FineTuneJob, now: datetime) -> float | None:
         namespace, name = run.metadata.namespace, naming.sweep_name(run.metadata.name, run.metadata.uid)
@@ -82,18 +94,18 @@ class Afterlife:
         pods = tuple(
             p for p in await observe.pods_of(self.client, namespace, run.metadata.uid) if p.name.startswith(name)
         )
-        decision = sweep.decide(job_view(found) if found else None, pods, now)
+        job = job_view(found) if found else None
+        decision = sweep.decide(job, pods, now, await self._warnings(namespace, job, pods, now))
         if decision.done and found is not None:
             await self._let_go(stored)
             await apply.prune_job(self.client, found)
             return None
-        if decision.message:
-            reason = Reason.SWEEP_FAILED if decision.failed else Reason.SWEEPING
-            stored = await report(self.client, stored, reason, decision.message, now, stalled=decision.failed)
+        if decision.create:
+            return await self._create(stored, run, now)
+        reason = Reason.SWEEP_FAILED if decision.failed else Reason.SWEEPING
+        await report(self.client, stored, reason, decision.message, now, stalled=decision.failed)
         if found is not None and decision.discard:
             await apply.prune_job(self.client, found)
-        elif decision.create:
-            return await self._create(stored, run, now)
         return LOOK_AGAIN_SECONDS
 
     async def _create(self, stored: JSON, run: FineTuneJob, now: datetime) -> float | None:
@@ -102,7 +114,7 @@ class Afterlife:
         if runtime is None:
             message = (
                 f"The run's files cannot be removed: there is no usable TuningRuntime {run.spec.runtime!r} to take an "
-                f"image from. Make one, or remove the finalizer {naming.SWEEP_FINALIZER} to keep the files."
+                f"image from. Make one, and it goes on by itself. {sweep.LET_GO}"
             )
             await report(self.client, stored, Reason.SWEEP_FAILED, message, now, stalled=True)
             return LOOK_AGAIN_SECONDS
@@ -112,11 +124,28 @@ class Afterlife:
             if "being terminated" in str(error):
                 # Nothing can be made in a namespace that goes; it must not hang on our finalizer.
                 return await self._keep(stored, "The namespace is being deleted, so the files of the run are kept.")
-            await report(self.client, stored, Reason.SWEEP_FAILED, str(error), now, stalled=True)
+            said = f"The run's files cannot be removed: {error} It is tried again. {sweep.LET_GO}"
+            await report(self.client, stored, Reason.SWEEP_FAILED, said, now, stalled=True)
+        else:
+            said = f"The run's files are being removed by Job {naming.sweep_name(run.metadata.name, run.metadata.uid)}."
+            await report(self.client, stored, Reason.SWEEPING, said, now, stalled=False)
         return LOOK_AGAIN_SECONDS
 
-    async def _alive(self, run: FineTuneJob) -> bool:
-        """Ends what still runs of a run; whether anything is left. Files are never removed under a pod that writes."""
+    async def _warnings(
+        self, namespace: str, job: JobView | None, pods: tuple[PodView, ...], now: datetime
+    ) -> tuple[Warned, ...]:
+        """Warning Events about a sweep that is late to start."""
+        started = any(p.phase != "Pending" for p in pods)
+        if job is None or job.over or started or now - job.created < sweep.PATIENCE:
+            return ()
+        names = (job.name, *(p.name for p in pods))
+        return await observe.warnings(self.client, namespace, names, now - WARNINGS_AGE)
+
+    async def _alive(self, run: FineTuneJob) -> tuple[PodView, ...] | None:
+        """Ends what still runs of a run; the pods of it that are left, or None where nothing is.
+
+        Files are never removed under a pod that writes.
+        """
         namespace, uid = run.metadata.namespace, run.metadata.uid
         own = [j for j in await observe.jobs_of(self.client, namespace, uid) if observe.is_ours(j, uid)]
         for job in own:
@@ -125,7 +154,7 @@ class Afterlife:
         pods = await observe.pods_of(self.client, namespace, uid)
         alive = tuple(p for p in pods if p.alive and not p.name.startswith(naming.sweep_name(run.metadata.name, uid)))
         await self._release(namespace, alive)
-        return bool(alive) or any(not job_view(j).over for j in own)
+        return alive if alive or any(not job_view(j).over for j in own) else None
 
     async def _release(self, namespace: str, pods: tuple[PodView, ...]) -> None:
         patience = self.settings.lost_node_seconds

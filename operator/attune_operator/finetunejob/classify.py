@@ -8,9 +8,11 @@
 | exit code 10, 11, 13 without an Outcome | Failed | by the code | final |
 | exit code 30 without an Outcome | Stopped | Stopped | no |
 | any other end (exit code 1, 14, 20, signals) | Failed | by the code, or PodFailed | yes |
-| the Job failed, its pods are gone | Failed | PodDisrupted or JobLost | no |
+| the Job ended, its pods are gone | Failed | PodDisrupted or JobLost | no |
+| evicted for the disk that it filled itself | Failed | PodFailed | yes |
 """
 
+import re
 from typing import NamedTuple
 
 from attune_contract.enums import FINAL_EXIT_CODES, ExitCode, OutcomeState, StopReason
@@ -42,6 +44,13 @@ _REASON_BY_EXIT_CODE = {
     ExitCode.STALLED: Reason.NO_PROGRESS,
     ExitCode.STORE_UNREACHABLE: Reason.STORE_UNREACHABLE,
 }
+_FULL_DISK = re.compile(
+    r"(?i)ephemeral local storage usage exceeds the total limit|exceeded its local ephemeral storage limit|"
+    r"usage of emptydir volume .* exceeds the limit"
+)
+"""The kubelet's words for a pod that it evicts because it wrote more to local disk than a limit allows: the next one
+would do the same. A node that is merely short of something evicts whom it likes, and is none of these.
+Source: kubernetes pkg/kubelet/eviction/helpers.go."""
 _FIRST_SIGNAL = 128
 """A process that a signal ended has this exit code plus the signal's number."""
 
@@ -58,13 +67,21 @@ class Verdict(NamedTuple):
     """Last lines of the log of a pod that failed, secrets masked."""
 
 
-def completed(attempt: Attempt, pods: tuple[PodView, ...]) -> Verdict:
-    """Of a Job all of whose pods succeeded."""
+def completed(attempt: Attempt, pods: tuple[PodView, ...]) -> Verdict | None:
+    """Of a Job all of whose pods succeeded; None where what was read of its pods is older than that."""
     outcome = next((o for p in pods if (o := said(p, attempt))), None)
-    if outcome is None:
-        message = f"Job {attempt.job_name} completed, but its Outcome could not be read; the stage reports again."
-        return Verdict(AttemptState.FAILED, Reason.OUTCOME_LOST, message)
-    return Verdict(AttemptState.SUCCEEDED, Reason.DONE, outcome.message, ExitCode.DONE, outcome)
+    if outcome is not None:
+        return Verdict(AttemptState.SUCCEEDED, Reason.DONE, outcome.message, ExitCode.DONE, outcome)
+    if any(p.alive for p in pods):
+        return None
+    if not pods:  # cleaned away, or their node is gone: no fault of the stage's, whose result is in the store
+        message = (
+            f"Job {attempt.job_name} completed, and its pods were gone before their Outcome was read; the stage "
+            "reports again what it did."
+        )
+        return Verdict(AttemptState.FAILED, Reason.JOB_LOST, message)
+    message = f"Job {attempt.job_name} completed, but its Outcome could not be read; the stage reports again."
+    return Verdict(AttemptState.FAILED, Reason.OUTCOME_LOST, message)
 
 
 def failed(attempt: Attempt, job: JobView, pods: tuple[PodView, ...]) -> Verdict:
@@ -95,7 +112,11 @@ def said(pod: PodView, attempt: Attempt) -> Outcome | None:
 
 
 def _by_the_cluster(pod: PodView) -> bool:
-    return bool(pod.disrupted or pod.leaving_at or pod.terminated_reason in EVICTIONS)
+    return not _filled_its_disk(pod) and bool(pod.disrupted or pod.leaving_at or pod.terminated_reason in EVICTIONS)
+
+
+def _filled_its_disk(pod: PodView) -> bool:
+    return bool(_FULL_DISK.search(_evicted(pod)))
 
 
 def _culprit(pods: tuple[PodView, ...], attempt: Attempt) -> PodView | None:
@@ -127,8 +148,14 @@ def _classify(pod: PodView) -> tuple[AttemptState, str, str]:
             "or lower spec.training.batchSize or spec.training.sequenceLength."
         )
         return AttemptState.FAILED, Reason.OUT_OF_MEMORY, message
+    if _filled_its_disk(pod):
+        message = (
+            f"Pod {pod.name} wrote more to its node's disk than it may, and was evicted: {_evicted(pod).strip()} Raise "
+            "that limit, which comes from the namespace's LimitRange, or ask for a runtime with a cache for models."
+        )
+        return AttemptState.FAILED, Reason.POD_FAILED, message
     if _by_the_cluster(pod):
-        why = pod.disrupted or (pod.terminated_reason in EVICTIONS and _evicted(pod)) or "it was deleted."
+        why = _evicted(pod) or "it was deleted."
         return AttemptState.FAILED, Reason.POD_DISRUPTED, f"Pod {pod.name} was ended by the cluster: {why}"
     if pod.exit_code == ExitCode.STOPPED_WITH_CHECKPOINT:
         return AttemptState.STOPPED, Reason.STOPPED, f"Pod {pod.name} was told to stop, and did."
@@ -138,6 +165,9 @@ def _classify(pod: PodView) -> tuple[AttemptState, str, str]:
 
 
 def _evicted(pod: PodView) -> str:
+    """Why the kubelet evicted a pod, in its words; they stand in the condition, or in the pod's own message."""
+    if pod.disrupted or pod.terminated_reason not in EVICTIONS:
+        return pod.disrupted
     return pod.termination_message or pod.terminated_reason
 
 

@@ -16,6 +16,13 @@ from attune_operator.settings import Settings
 
 def bad_spec(seen: Snapshot) -> Hold | None:
     """What is wrong with the spec, all of it at once."""
+    if seen.spec_problems and all(p.unknown for p in seen.spec_problems):
+        fields = ", ".join(p.path for p in seen.spec_problems)
+        message = (
+            f"This version of the operator does not know {fields}: the cluster's CustomResourceDefinitions are of a "
+            "newer one. Nothing is started or ended meanwhile; upgrade the operator, and the run goes on by itself."
+        )
+        return Hold(Reason.NOT_SUPPORTED, message)
     if seen.spec_problems:
         return Hold(Reason.INVALID_SPEC, " ".join(f"{p.path}: {p.message}" for p in seen.spec_problems))
     if problems := unsupported(seen.run.spec):

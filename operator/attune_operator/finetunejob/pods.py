@@ -25,6 +25,7 @@ from attune_operator.settings import Settings
 JSON = dict[str, Any]
 USER = 65532
 CONTAINER = "trainer"
+_NODE = "kubernetes.io/hostname"
 _CONFIG_FOLDER, _, _CONFIG_FILE = RUN_CONFIG_PATH.rpartition("/")
 
 
@@ -160,15 +161,19 @@ def _placement(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size:
 
 
 def _affinity(runtime: TuningRuntime, gang: dict[str, str]) -> JSON:
-    """The gang close together (same value of topologyKey), each pod on a node of its own where there are enough."""
-    selector = {"labelSelector": {"matchLabels": gang}}
-    apart = {**selector, "topologyKey": "kubernetes.io/hostname"}
-    affinity: JSON = {
-        "podAntiAffinity": {
-            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": apart}]
-        }
-    }
-    if runtime.spec.topology_key:
-        together = {**selector, "topologyKey": runtime.spec.topology_key}
-        affinity["podAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": [together]}
+    """The gang close together (same value of topologyKey), each pod on a node of its own; both where there is room.
+
+    Not `required`: the pod that comes second would wait for room beside the first, which holds its GPUs meanwhile.
+    """
+    key = runtime.spec.topology_key
+    affinity: JSON = {}
+    if key != _NODE:
+        affinity["podAntiAffinity"] = _preferred(gang, _NODE, 50)
+    if key:
+        affinity["podAffinity"] = _preferred(gang, key, 100)
     return affinity
+
+
+def _preferred(gang: dict[str, str], key: str, weight: int) -> JSON:
+    term = {"labelSelector": {"matchLabels": gang}, "topologyKey": key}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": weight, "podAffinityTerm": term}]}

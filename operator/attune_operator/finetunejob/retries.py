@@ -36,6 +36,8 @@ def counted(attempt: Attempt) -> bool:
 
 def is_final(attempt: Attempt) -> bool:
     """Whether the same attempt would only fail again."""
+    if attempt.reason in NOT_COUNTED:
+        return False  # whatever its exit code was, it was not the stage that ended it
     return attempt.exit_code in FINAL_EXIT_CODES or attempt.reason == Reason.OUT_OF_MEMORY
 
 

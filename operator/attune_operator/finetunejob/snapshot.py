@@ -42,6 +42,8 @@ class JobView:
     created: datetime
     disrupted: str = ""
     """Message of the Job where it failed because the cluster ended one of its pods."""
+    failure: str = ""
+    """Message of the Job's condition Failed, such as that its deadline was exceeded."""
     runtime: str = ""
     """Digest of the TuningRuntime that it was made from; empty: by an operator that did not note it."""
 
@@ -99,6 +101,8 @@ class QueueView:
     """Whether the API server serves Kueue's API at all."""
     name: str = ""
     """LocalQueue that the Job waits in."""
+    known: bool = True
+    """False: Kueue has made no Workload for the Job."""
     active: bool = True
     """False: Kueue gave the Workload up, or an admin did."""
     reason: str = ""

@@ -30,6 +30,7 @@ def job_view(raw: JSON) -> JobView:
         deleting="deletionTimestamp" in meta,
         created=datetime.fromisoformat(meta["creationTimestamp"]),
         disrupted=failed.get("message", "") if failed.get("reason") == "PodFailurePolicy" else "",
+        failure=failed.get("message", ""),
         runtime=meta.get("annotations", {}).get(RUNTIME_ANNOTATION, ""),
     )
 
@@ -70,7 +71,7 @@ def newborn(view: JobView | PodView) -> JobView | PodView:
     """The same child as it was when it was made, which is what whoever made it expects: no news."""
     if isinstance(view, PodView):
         return PodView(name=view.name, index=view.index, phase="Pending")
-    return replace(view, state=JobState.ACTIVE, deleting=False, disrupted="")
+    return replace(view, state=JobState.ACTIVE, deleting=False, disrupted="", failure="")
 
 
 def _condition_message(status: JSON, kind: str, value: str) -> str:

@@ -58,11 +58,9 @@ def _queued(job: JobView, queue: QueueView | None) -> Hold:
     """A Job that Kueue holds, with Kueue's own words."""
     if queue is None:
         return Hold(Reason.WAITING, f"Job {job.name} is suspended; nothing is known of why yet.", stalled=False)
-    if not queue.installed and not queue.name:
-        return Hold(Reason.WAITING, f"Job {job.name} is suspended, and not by this operator.", stalled=False)
-    if not queue.installed:
-        return kueue_missing(queue.name)
     where = f"queue {queue.name}" if queue.name else "Kueue"
+    if not (queue.installed and queue.known):
+        return _not_taken_up(job, queue, where)
     if not queue.active:
         why = f": {queue.evicted_message}" if queue.evicted_message else "."
         message = f"Job {job.name} in {where}: its Workload is deactivated; set its spec.active to true{why}"
@@ -72,6 +70,19 @@ def _queued(job: JobView, queue: QueueView | None) -> Hold:
     position = "" if queue.position is None else f" ({queue.position} before it)"
     said = f": {queue.message}" if queue.message else " until quota is free."
     return Hold(Reason.WAITING, f"Job {job.name} waits in {where}{position}{said}", stalled=False)
+
+
+def _not_taken_up(job: JobView, queue: QueueView, where: str) -> Hold:
+    """A Job that is suspended, and that Kueue has no Workload for."""
+    if not queue.installed and queue.name:
+        return kueue_missing(queue.name)
+    if not queue.installed:
+        return Hold(Reason.WAITING, f"Job {job.name} is suspended, and not by this operator.", stalled=False)
+    message = (
+        f"Job {job.name} waits for {where}, which has not taken it up yet. Where that lasts, Kueue is down, or does "
+        "not look after Jobs of this namespace (managedJobsNamespaceSelector in its configuration)."
+    )
+    return Hold(Reason.WAITING, message, stalled=False)
 
 
 def _pod(pod: PodView) -> Hold | None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from peril.world import Verdict, pattern, quantiles
 
@@ -20,6 +21,13 @@ What Attune promises when things go wrong: no complete checkpoint is lost, no fi
 overlaps another, and every stop says why. The tables are written by `make faults`, which breaks what they name and
 looks at what becomes of the runs.
 """
+
+
+class Line(Protocol):
+    """Whatever can be a line of a table."""
+
+    def line(self) -> str:
+        """As Markdown."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +88,13 @@ class Section:
     title: str
     text: str
     """Above the table."""
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Line] = field(default_factory=list)
+    head: str = HEAD
 
     def render(self) -> str:
         """The whole part, markers included."""
-        columns = "| --- " * (HEAD.count("|") - 1) + "|"
-        lines = [*self.text.strip().splitlines(), "", HEAD, columns, *(row.line() for row in self.rows)]
+        columns = "| --- " * (self.head.count("|") - 1) + "|"
+        lines = [*self.text.strip().splitlines(), "", self.head, columns, *(row.line() for row in self.rows)]
         start, end = _markers(self.name)
         return "\n".join([start, f"## {self.title}", "", *lines, end])
 

@@ -81,6 +81,27 @@ STOPPED = {"reason": "Terminated", "stop_reason": StopReason.SIGNAL, "checkpoint
             id="evicted by its node",
         ),
         pytest.param(
+            {
+                "exit_code": 137,
+                "disrupted": "Pod ephemeral local storage usage exceeds the total limit of containers 2Gi. ",
+            },
+            (S.FAILED, Reason.POD_FAILED, True, False),
+            id="evicted for the disk that it filled: the next one would do the same",
+        ),
+        pytest.param(
+            {
+                "terminated_reason": "Evicted",
+                "termination_message": 'Usage of EmptyDir volume "scratch" exceeds the limit "1Gi". ',
+            },
+            (S.FAILED, Reason.POD_FAILED, True, False),
+            id="evicted for the volume that it filled, by a kubelet without conditions",
+        ),
+        pytest.param(
+            {"terminated_reason": "Evicted", "termination_message": "The node was low on resource: ephemeral-storage."},
+            (S.FAILED, Reason.POD_DISRUPTED, False, False),
+            id="evicted as its node is short of disk",
+        ),
+        pytest.param(
             {"exit_code": 137, "leaving_at": GONE},
             (S.FAILED, Reason.POD_DISRUPTED, False, False),
             id="deleted by somebody",
@@ -89,6 +110,11 @@ STOPPED = {"reason": "Terminated", "stop_reason": StopReason.SIGNAL, "checkpoint
             {"exit_code": 137, "terminated_reason": "OOMKilled", "disrupted": "DeletionByTaintManager"},
             (S.FAILED, Reason.POD_DISRUPTED, False, False),
             id="killed while its node was drained",
+        ),
+        pytest.param(
+            {"exit_code": 13, "disrupted": "PreemptionByScheduler"},
+            (S.FAILED, Reason.POD_DISRUPTED, False, False),
+            id="preempted, with an exit code that would be final and no word of why",
         ),
         pytest.param(
             {

@@ -104,6 +104,15 @@ def test_a_run_that_is_over_is_looked_at_once_while_it_has_jobs_left(queue: Work
     assert len(queue) == 1
 
 
+def test_nothing_is_remembered_of_children_whose_end_no_watch_told(controller: Controller) -> None:
+    controller.child_changed(job(), gone=False)
+    controller.child_changed(pod(), gone=False)
+    resync(controller, raw())
+    assert (len(controller._children), len(controller._leftovers)) == (2, 1)
+    resync(controller)
+    assert (len(controller._children), len(controller._leftovers)) == (0, 0), "their run is gone, and so are they"
+
+
 @pytest.mark.parametrize(
     "status",
     [{"conditions": "all fine"}, {"conditions": [7, {"type": "Finished"}]}, "over", None, {"conditions": None}],

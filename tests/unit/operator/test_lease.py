@@ -1,6 +1,7 @@
 """One operator leads; another takes over when the Lease is given up or abandoned, and never before."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -120,3 +121,47 @@ def test_a_leader_that_cannot_renew_gives_up_in_time(
     asyncio.run(keep())
     assert bool(gave_up) is lost
     assert all(moment < lease.DURATION_SECONDS for moment in gave_up), "before anybody else may take over"
+
+
+def kept(one: Leadership, clock: Clock, monkeypatch: pytest.MonkeyPatch, rounds: int = 20) -> list[float]:
+    """When a leader gave up within so many tries to renew."""
+    gave_up: list[float] = []
+    tries = iter(range(rounds))
+
+    async def sleep(seconds: float) -> None:
+        clock.now += seconds
+        if next(tries, None) is None:
+            raise asyncio.CancelledError
+
+    async def keep() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await one.keep(lambda: gave_up.append(clock.now))
+
+    monkeypatch.setattr(lease.asyncio, "sleep", sleep)
+    asyncio.run(keep())
+    return gave_up
+
+
+def test_a_leader_that_finds_another_in_its_place_gives_up_at_once(
+    kube: MemoryKube, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was frozen for longer than its Lease lasts, with its node for instance."""
+    a, b = leadership(kube, "a", clock), leadership(kube, "b", clock)
+    assert leads(a)
+    assert not leads(b)
+    clock.now = lease.DURATION_SECONDS + 1
+    assert leads(b)
+    assert kept(a, clock, monkeypatch) == [clock.now]
+    assert clock.now == lease.DURATION_SECONDS + 1 + lease.RETRY_SECONDS
+
+
+def test_a_lease_that_cannot_be_read_is_lost_in_time_and_not_without_a_word(
+    kube: MemoryKube, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    a = leadership(kube, "a", clock)
+    assert leads(a)
+    kube.objects[PATH]["spec"]["leaseDurationSeconds"] = "a while"
+    gave_up = kept(a, clock, monkeypatch)
+    assert gave_up
+    assert gave_up[0] < lease.DURATION_SECONDS
+    assert "could not be renewed" in caplog.text

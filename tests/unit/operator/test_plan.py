@@ -124,6 +124,13 @@ def test_a_run_that_is_over_is_never_touched_again(verdict: str) -> None:
             id="every problem at once",
         ),
         pytest.param(
+            {"spec_problems": (FieldProblem("spec.output.newer", "there is no such field", unknown=True),)},
+            Reason.NOT_SUPPORTED,
+            "does not know spec.output.newer: the cluster's CustomResourceDefinitions are of a newer one",
+            True,
+            id="a field that only newer CRDs have",
+        ),
+        pytest.param(
             {"run": run(output={"register": "router"})},
             Reason.NOT_SUPPORTED,
             "spec.output.register",

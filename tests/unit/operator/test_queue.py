@@ -11,6 +11,7 @@ from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState, Phase
 from attune_operator.cluster.client import Kube
 from attune_operator.cluster.kueue import Kueue
+from attune_operator.errors import ForbiddenError
 from attune_operator.finetunejob.build import build
 from attune_operator.finetunejob.plan import plan
 from attune_operator.finetunejob.snapshot import JobState, QueueView
@@ -73,6 +74,13 @@ def test_a_run_without_a_queue_is_not_held() -> None:
         ),
         pytest.param(
             QueueView(True, "team-a", active=False), Reason.QUEUE_REFUSED, True, "deactivated", id="deactivated"
+        ),
+        pytest.param(
+            QueueView(True, "team-a", known=False),
+            Reason.WAITING,
+            False,
+            "does not look after Jobs of this namespace",
+            id="Kueue has not taken it up",
         ),
         pytest.param(QueueView(False, "team-a"), Reason.KUEUE_NOT_INSTALLED, True, "no Kueue", id="Kueue is gone"),
     ],
@@ -140,7 +148,7 @@ def test_without_its_api_there_is_no_kueue() -> None:
 
 
 def test_a_job_without_a_workload_yet_is_only_known_to_be_queued() -> None:
-    assert about(**GROUPS) == QueueView(installed=True, name="team-a")
+    assert about(**GROUPS) == QueueView(installed=True, name="team-a", known=False)
 
 
 def test_reason_and_position_are_read_from_the_workload_and_from_the_queue() -> None:
@@ -155,3 +163,17 @@ def test_an_eviction_is_read_only_while_it_lasts() -> None:
     assert about(**GROUPS, **{f"{WORKLOADS}/job-x": workload(evicted)}).evicted_reason == "Preempted"
     over = {**evicted, "status": "False"}
     assert about(**GROUPS, **{f"{WORKLOADS}/job-x": workload(over)}).evicted_reason == ""
+
+
+def test_an_operator_that_may_not_read_workloads_says_so_and_goes_on() -> None:
+    class Closed(MemoryKube):
+        """Has no right to list Workloads, as where a role was written by hand."""
+
+        async def get(self, path: str) -> dict[str, Any]:
+            if "/workloads" in path:
+                raise ForbiddenError("workloads.kueue.x-k8s.io is forbidden")
+            return await super().get(path)
+
+    kube: Any = Closed(**GROUPS)
+    found = asyncio.run(Kueue(kube, lambda: 0.0).about(NAMESPACE, JOB, "team-a"))
+    assert "workloads.kueue.x-k8s.io is forbidden" in found.message

@@ -48,15 +48,15 @@ def losses(folder: Path, curve: str = "history") -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fraction", "watched", "same"),
+    ("fraction", "watched"),
     [
-        pytest.param(0.25, 0.0, True, id="24-rows-in-batches-of-8"),
-        pytest.param(0.1, 0.0, False, id="29-rows-that-do-not-divide"),
-        pytest.param(0.25, 0.34, True, id="16-rows-watched-with-8"),
-        pytest.param(0.22, 0.36, True, id="16-rows-watched-with-9-that-do-not-divide"),
+        pytest.param(0.25, 0.0, id="24-rows-in-batches-of-8"),
+        pytest.param(0.1, 0.0, id="29-rows-that-do-not-divide"),
+        pytest.param(0.25, 0.34, id="16-rows-watched-with-8"),
+        pytest.param(0.22, 0.36, id="16-rows-watched-with-9-that-do-not-divide"),
     ],
 )
-def test_two_processes_train_as_one_does(tmp_path: Path, fraction: float, watched: float, same: bool) -> None:
+def test_two_processes_train_as_one_does(tmp_path: Path, fraction: float, watched: float) -> None:
     changes = {
         "training": {"epochs": 2, "batchSize": 8, "keepBest": watched > 0},
         "tuning": {"type": "Full"},
@@ -78,11 +78,10 @@ def test_two_processes_train_as_one_does(tmp_path: Path, fraction: float, watche
     assert outcome.state is OutcomeState.SUCCEEDED
     alone, together = losses(tmp_path / "alone"), losses(tmp_path / "together")
     assert len(together) == len(alone)
-    if same:  # rows that fill up the last batch change the drawing of the order
-        assert together == pytest.approx(alone, abs=1e-5)
-        found = losses(tmp_path / "together", "validation")
-        assert len(found) == (4 if watched else 0)
-        assert found == pytest.approx(losses(tmp_path / "alone", "validation"), abs=1e-5)
+    assert together == pytest.approx(alone, abs=1e-5)
+    found = losses(tmp_path / "together", "validation")
+    assert len(found) == (4 if watched else 0)
+    assert found == pytest.approx(losses(tmp_path / "alone", "validation"), abs=1e-5)
 
 
 @pytest.mark.slow
@@ -133,6 +132,60 @@ def test_sigterm_stops_training_with_a_checkpoint_and_another_attempt_goes_on(tm
     assert report["resumedFromStep"] == step
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=1e-6)
     assert losses(tmp_path / "parts", "validation") == losses(tmp_path / "whole", "validation")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [pytest.param(TORCHRUN, [], id="two-then-one"), pytest.param([], TORCHRUN, id="one-then-two")],
+)
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, first: list[str], second: list[str]) -> None:
+    changes = {
+        "training": {"epochs": 10, "batchSize": 8},
+        "tuning": {"type": "Full"},
+        "dataset": {"split": {"testFraction": 0.1}},  # leaves 29 rows, which do not divide
+    }
+    make.run_stages(prepared(tmp_path / "whole", **changes), [Stage.TRAIN])
+    parts = prepared(tmp_path / "parts", **changes)
+    _, stopped = stop_at(command(parts, tmp_path, "train", *first), tmp_path / "outcome", "step 6 of")
+    assert stopped.checkpoint is not None
+    done = subprocess.run(
+        command(parts, tmp_path, "train", *second), env=environment(), stderr=subprocess.PIPE, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads((make.run_folder(tmp_path / "parts") / "reports" / "training.json").read_text())
+
+    assert report["resumedFromStep"] == int(stopped.checkpoint.path.split("/")[1])
+    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_spread_model_stops_goes_on_alone_and_is_published_whole(tmp_path: Path) -> None:
+    changes = {
+        "training": {"epochs": 12, "batchSize": 8, "keepBest": True},
+        "tuning": {"type": "Full"},
+        "dataset": {"split": {"testFraction": 0.25, "validationFraction": 0.34}},
+    }
+    make.run_stages(prepared(tmp_path / "whole", **changes), [Stage.TRAIN])
+    parts = prepared(tmp_path / "parts", **changes)
+    script = str(Path(make.__file__).with_name("spread_on_cpus.py"))
+    alone = command(parts, tmp_path, "train")
+    spread = [sys.executable, *TORCHRUN, script, *alone[alone.index("train") :]]
+    _, stopped = stop_at(spread, tmp_path / "outcome", "step 6 of")
+    assert stopped.checkpoint is not None, stopped
+    kept = make.run_folder(tmp_path / "parts") / stopped.checkpoint.path
+    assert sorted(file.name for file in (kept / "state" / "shards").iterdir()) == ["0.safetensors", "1.safetensors"]
+    assert not (kept / "parts").exists() or not list((kept / "parts").iterdir())
+    for started in (alone, spread):  # alone to its end; then spread, once more from there
+        done = subprocess.run(started, env=environment(), stderr=subprocess.PIPE, check=False, timeout=240)
+        assert done.returncode == 0, done.stderr[-3000:]
+        report = json.loads((make.run_folder(tmp_path / "parts") / "reports" / "training.json").read_text())
+        assert report["resumedFromStep"] == int(stopped.checkpoint.path.split("/")[1])
+        assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
+        saved = make.run_folder(tmp_path / "parts") / "checkpoints" / str(report["figures"]["steps"])
+        assert json.loads((saved / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+        (saved / "COMPLETE").unlink()
+        (make.run_folder(tmp_path / "parts") / "reports" / "training.json").unlink()  # so that the stage is done again
 
 
 def stop_at(started: list[str], path: Path, words: str) -> tuple[int, Outcome]:

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import secrets
 import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from attune_contract.outcome import Artifact
 from attune_contract.runconfig import RunConfig
 from attune_trainer import digests
 from attune_trainer.artifacts import RunFiles
-from attune_trainer.checkpointing import state, store
+from attune_trainer.checkpointing import sharded, state, store
 from attune_trainer.checkpointing.gang import Gang
 from attune_trainer.checkpointing.uploader import Uploaded, Uploader
 from attune_trainer.distributed import Process
@@ -57,7 +58,7 @@ class Plan:
         scratch: a folder for checkpoints on their way.
         clock: seconds, monotonic.
         started: when this attempt began, by that clock.
-        writer: takes and puts back weights and optimizer.
+        writer: takes and puts back weights and optimizer; None: the one for the Trainer that it is about.
     """
 
     config: RunConfig
@@ -71,7 +72,7 @@ class Plan:
     scratch: Path
     clock: Callable[[], float]
     started: float
-    writer: state.StateWriter = field(default_factory=state.WholeState)
+    writer: state.StateWriter | None = None
 
 
 class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
@@ -86,6 +87,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         self._gang = Gang(plan.process)
         self._found: store.Found | None = None
         self._trainer: Any = None
+        self._writer: state.StateWriter = state.WholeState()
         self._uploader: Uploader | None = None
         self._writing: threading.Thread | None = None
         self._is_resumed = False
@@ -107,13 +109,14 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
             StageError: a checkpoint is of another configuration or data, or the store does not answer.
         """
         self._trainer = trainer
-        trainer.state_writer = self._plan.writer
+        trainer.state_writer = self._writer = self._plan.writer or sharded.writer_of(trainer)
         trainer.add_callback(self)
         self._found = self._find()
         if self._found is None:
             return None
         self.last = self._found.artifact
         folder = self._found.folder / layout.CHECKPOINT_STATE
+        trainer.state_writer = self._plan.writer or sharded.reader_of(trainer, folder)
         history = json.loads((folder / state.HISTORY).read_text(encoding="utf-8"))
         _of(trainer, Reporter).resume(history["reporter"])
         watch = _of(trainer, Watch)
@@ -146,7 +149,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
     def _newest(self) -> store.Found | None:
         for step in store.resumable(self._plan.run):
             try:
-                found = self._fetch(step)
+                found = self._fetch_twice(step)
             except DigestMismatchError as error:
                 store.forget(self._place(step))
                 self._warn(f"Checkpoint {step} cannot be used, so an older one is: {error}.")
@@ -159,6 +162,14 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
                 raise
             return found
         return None
+
+    def _fetch_twice(self, step: int) -> store.Found:
+        """Nothing is given up for what may have been damaged only on its way here."""
+        try:
+            return self._fetch(step)
+        except DigestMismatchError:
+            store.forget(self._place(step))
+            return self._fetch(step)
 
     def _fetch(self, step: int) -> store.Found:
         return store.fetch(self._plan.run, step, self._place(step))
@@ -174,7 +185,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         per_epoch = -(-len(train_dataloader) // self._trainer.args.gradient_accumulation_steps)
         if self._found:
             state.put_sampler(train_dataloader, trainer_state.global_step // per_epoch)
-        if self._plan.process.is_first:
+        if self._plan.process.is_first or self._writer.is_in_parts:
             self._uploader = Uploader(self._plan.config, self._plan.config.checkpoint.keep)
         self._last_begun = self._plan.clock()
         self._plan.stopper.prepare()
@@ -191,10 +202,11 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
             self._gang.wait()
             store.forget(self._found.folder)
         self._hear()
-        stop, save = self._gang.highest([self._wants_to_stop(), self._wants_to_save(trainer_state.global_step)])
+        wants = [self._wants_to_stop(), self._wants_to_save(trainer_state.global_step), int(self._is_writing)]
+        stop, save, is_writing = self._gang.highest(wants)
         if stop:
             self._stop(_REASONS[stop - 1], trainer_state.global_step)
-        elif save:
+        elif save and not is_writing:
             self._save(trainer_state.global_step)
 
     def finish(self, patience: float | None = None) -> None:
@@ -219,8 +231,8 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         return 0
 
     def _wants_to_save(self, step: int) -> int:
-        """Only the first process looks at the clock, and never while the last one is still on its way."""
-        if self._uploader is None or self._is_writing or step in {0, self._last_step}:
+        """Only the first process looks at the clock."""
+        if not self._plan.process.is_first or self._uploader is None or step in {0, self._last_step}:
             return 0
         return int(self._plan.clock() - self._last_begun >= self._plan.config.checkpoint.interval_seconds)
 
@@ -236,37 +248,54 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         """Takes the state; the rest is done beside the training."""
         begun, begun_at = self._plan.clock(), time.time()
         self._last_begun = begun
-        snapshot = self._plan.writer.take(self._trainer, self._gang)
+        part = self._part()
+        snapshot = self._writer.take(self._trainer, self._gang)
         if snapshot is not None:
             watch = _of(self._trainer, Watch)
-            documents = {"reporter": _of(self._trainer, Reporter).state(), "watch": watch.state() if watch else None}
-            snapshot.documents[state.HISTORY] = documents
+            if self._plan.process.is_first:
+                told = {"reporter": _of(self._trainer, Reporter).state(), "watch": watch.state() if watch else None}
+                snapshot.documents[state.HISTORY] = told
             best = watch.best_file if watch else None
-            arguments = (snapshot, best, self._describe(step), begun_at)
+            arguments = (snapshot, best, self._describe(step), begun_at, part)
             self._writing = threading.Thread(target=self._write, args=arguments, name="checkpoint", daemon=True)
             self._writing.start()
         self.stalls.append(self._plan.clock() - begun)
         _of(self._trainer, Reporter).stopwatch.leave_out(self.stalls[-1])
 
-    def _write(self, snapshot: state.Snapshot, best: Path | None, description: dict[str, Any], begun: float) -> None:
+    def _part(self) -> store.Part | None:
+        """Which part of the next checkpoint this process writes; None where the first one writes all."""
+        if not self._writer.is_in_parts:
+            return None
+        token: str = self._gang.from_first(secrets.token_hex(8))
+        return store.Part(self._plan.process.rank, self._plan.process.world_size, token)
+
+    def _write(
+        self,
+        snapshot: state.Snapshot,
+        best: Path | None,
+        description: dict[str, Any],
+        begun: float,
+        part: store.Part | None,
+    ) -> None:
         """Writes the state to local disk and hands it over; in a thread of its own."""
         step = description["step"]
-        folder = self._plan.scratch / "checkpoints" / str(step)
+        folder = self._plan.scratch / "checkpoints" / f"{step}-{self._plan.process.rank}"
         shutil.rmtree(folder, ignore_errors=True)
         try:
             snapshot.write(folder / layout.CHECKPOINT_STATE)
             if best:
                 shutil.copyfile(best, folder / layout.CHECKPOINT_STATE / state.BEST)
-            text = json.dumps(description, indent=2) + "\n"
-            (folder / layout.CHECKPOINT_DESCRIPTION).write_text(text, encoding="utf-8")
-        except OSError as error:
+            if self._plan.process.is_first:
+                text = json.dumps(description, indent=2) + "\n"
+                (folder / layout.CHECKPOINT_DESCRIPTION).write_text(text, encoding="utf-8")
+        except Exception as error:  # noqa: BLE001 - of a full disk safetensors has an error of its own
             shutil.rmtree(folder, ignore_errors=True)
             self._failed(Uploaded(step, error=f"it could not be written to local disk: {error}"))
             return
-        assert self._uploader is not None, "only the first process writes"  # noqa: S101
+        assert self._uploader is not None, "who writes has one"  # noqa: S101
         if self._uploader.is_gone:
             self._uploader = Uploader(self._plan.config, self._plan.config.checkpoint.keep)
-        self._uploader.ask(step, folder, begun)
+        self._uploader.ask(step, folder, begun, part)
 
     def _describe(self, step: int) -> dict[str, Any]:
         trainer_state = self._trainer.state
@@ -329,7 +358,8 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         if done is None:
             return
         if done.artifact is None:
-            self._failed(done)
+            if done.error:
+                self._failed(done)
             return
         self.last = done.artifact
         self._tell(checkpoint_step=done.step, checkpoint_seconds=done.seconds)

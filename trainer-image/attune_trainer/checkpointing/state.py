@@ -16,6 +16,7 @@ between, so an interrupted training goes on as if nothing had happened. Nothing 
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,6 +48,8 @@ class Snapshot:
 
     tensors: dict[str, Tensors] = field(default_factory=dict)
     documents: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What the header of a file of tensors says beside."""
 
     def write(self, folder: Path) -> None:
         """Writes it to disk. Safe beside a training: tensors are its own, and writing lets other threads go on."""
@@ -54,11 +57,15 @@ class Snapshot:
         for name, document in self.documents.items():
             (folder / name).write_text(json.dumps(document) + "\n", encoding="utf-8")
         for name, tensors in self.tensors.items():
-            save_file(tensors, folder / name)
+            (folder / name).parent.mkdir(exist_ok=True)
+            save_file(tensors, folder / name, metadata=self.headers.get(name))
 
 
 class StateWriter(Protocol):
     """How a Trainer's weights and optimizer are taken and put back. Sharded ones have another one than whole ones."""
+
+    is_in_parts: bool
+    """Whether every process writes a part, rather than the first one all."""
 
     def take(self, trainer: Any, gang: Gang) -> Snapshot | None:
         """A copy of all of its state. Every process calls it.
@@ -80,27 +87,27 @@ class StateWriter(Protocol):
 class WholeState:
     """For models that every process has whole: the first process writes all, each reads all."""
 
+    is_in_parts = False
+
     def take(self, trainer: Any, gang: Gang) -> Snapshot | None:
         """See `StateWriter.take`. Only random numbers differ between processes, so they alone are gathered."""
-        heard = gang.bytes_of_all(_own(trainer))
+        own = random_of_all(trainer, gang)
         if trainer.args.process_index:
             return None
         made = Snapshot()
-        made.tensors[WEIGHTS] = {name: _copy(weight) for name, weight in _trained(trainer)}
-        made.tensors[OPTIMIZER], made.documents[OPTIMIZER_GROUPS] = _of_optimizer(trainer)
-        made.tensors[RANDOM] = {
-            str(rank): torch.frombuffer(bytearray(said), dtype=torch.uint8) for rank, said in enumerate(heard)
-        }
+        made.tensors[WEIGHTS] = {name: copied(weight) for name, weight in trained(trainer)}
+        made.tensors[OPTIMIZER], made.documents[OPTIMIZER_GROUPS] = of_optimizer(trainer)
+        made.tensors[RANDOM] = own
         made.documents[SCHEDULER] = trainer.lr_scheduler.state_dict()
-        made.documents[SAMPLER] = _position(trainer)
+        made.documents[SAMPLER] = position(trainer)
         made.documents[TRAINER] = asdict(trainer.state)
-        _arrived(trainer)
+        arrived(trainer)
         return made
 
     def put_weights(self, trainer: Any, folder: Path) -> None:
         """See `StateWriter.put_weights`."""
         kept = load_file(folder / WEIGHTS)
-        weights = dict(_trained(trainer))
+        weights = dict(trained(trainer))
         _demand_same(folder, "weights", set(kept), set(weights))
         with torch.no_grad():
             for name, weight in weights.items():
@@ -108,9 +115,9 @@ class WholeState:
 
     def put_optimizer(self, trainer: Any, folder: Path) -> None:
         """See `StateWriter.put_optimizer`."""
-        _demand_same(folder, "position in the data", _read(folder / SAMPLER), _position(trainer))
-        _put_optimizer(trainer, folder)
-        trainer.lr_scheduler.load_state_dict(_read(folder / SCHEDULER))
+        demand_position(trainer, folder)
+        put_optimizer(trainer, folder)
+        put_scheduler(trainer, folder)
 
 
 def put_random(trainer: Any, folder: Path, rank: int) -> None:
@@ -121,9 +128,16 @@ def put_random(trainer: Any, folder: Path, rank: int) -> None:
         folder: of the state.
         rank: of this process; one that the state does not know keeps the numbers that its seed gave it.
     """
-    kept = load_file(folder / RANDOM).get(str(rank))
-    if kept is not None:
-        _put_own(trainer, bytes(kept.numpy()))
+    kept = {int(of): json.loads(bytes(said.numpy())) for of, said in load_file(folder / RANDOM).items()}
+    if rank in kept:
+        _put_numbers(trainer, kept[rank])
+    _put_unlogged(trainer, [kept[of] for of in sorted(kept)], rank)
+
+
+def random_of_all(trainer: Any, gang: Gang) -> Tensors:
+    """What each process has for itself, by rank; every one must ask."""
+    heard = gang.bytes_of_all(_own(trainer))
+    return {str(rank): torch.frombuffer(bytearray(said), dtype=torch.uint8) for rank, said in enumerate(heard)}
 
 
 def put_sampler(dataloader: Any, epoch: int) -> None:
@@ -140,12 +154,13 @@ def put_sampler(dataloader: Any, epoch: int) -> None:
         place = getattr(place, "batch_sampler", None)
 
 
-def _trained(trainer: Any) -> list[tuple[str, torch.Tensor]]:
+def trained(trainer: Any) -> list[tuple[str, torch.Tensor]]:
+    """The weights that are trained, by name."""
     return [(name, weight) for name, weight in trainer.model.named_parameters() if weight.requires_grad]
 
 
-def _copy(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in this machine's memory; off an accelerator it may still be on its way (`_arrived`).
+def copied(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in this machine's memory; off an accelerator it may still be on its way (`arrived`).
 
     Pinned memory is some ten times as fast to copy to, and torch keeps it for the next checkpoint.
     """
@@ -155,19 +170,19 @@ def _copy(tensor: torch.Tensor) -> torch.Tensor:
     return host.copy_(tensor.detach(), non_blocking=True)
 
 
-def _arrived(trainer: Any) -> None:
+def arrived(trainer: Any) -> None:
     """Waits for copies that are on their way."""
     if trainer.args.device.type == "cuda":
         torch.cuda.synchronize(trainer.args.device)
 
 
-def _position(trainer: Any) -> dict[str, int]:
-    """Where in the data a training is. What is not of the step must be the same for the step to mean the same."""
+def position(trainer: Any) -> dict[str, int]:
+    """Where in the data a training is: at the beginning of a step, which the step's number says."""
     given = trainer.args
     return {
         "step": int(trainer.state.global_step),
         "maxSteps": int(trainer.state.max_steps),
-        "rows": len(trainer.train_dataset),
+        "rows": len(trainer.train_dataset) - getattr(trainer.train_dataset, "missing", 0),
         "microBatch": given.per_device_train_batch_size,
         "accumulation": given.gradient_accumulation_steps,
         "processes": given.world_size,
@@ -175,7 +190,23 @@ def _position(trainer: Any) -> dict[str, int]:
     }
 
 
-def _of_optimizer(trainer: Any) -> tuple[Tensors, dict[str, Any]]:
+def demand_position(trainer: Any, folder: Path) -> None:
+    """Refuses a state of which the next step would learn other rows than it did when it was taken.
+
+    The order of an epoch's rows depends on their number and the seed, and a step takes the next batch of it, whichever
+    process gets which: so another number of processes goes on where the one before stopped, with no row twice and none
+    left out. With as many as before, all else must be as before too.
+
+    Raises:
+        InvalidConfigurationError: it is such a state.
+    """
+    kept, own = _read(folder / SAMPLER), position(trainer)
+    for of in (kept, own) if kept["processes"] != own["processes"] else ():
+        of["batch"] = of.pop("microBatch") * of.pop("accumulation") * of.pop("processes")
+    _demand_same(folder, "position in the data", kept, own)
+
+
+def of_optimizer(trainer: Any, copy: Callable[[torch.Tensor], torch.Tensor] = copied) -> tuple[Tensors, dict[str, Any]]:
     """The optimizer's state by names of weights rather than by their numbers."""
     inner = _inner(trainer.optimizer)
     names = {id(weight): name for name, weight in trainer.model.named_parameters()}
@@ -185,7 +216,7 @@ def _of_optimizer(trainer: Any) -> tuple[Tensors, dict[str, Any]]:
         name = names[id(weight)]
         for key, value in state.items():
             if torch.is_tensor(value):
-                tensors[f"{name}/{key}"] = _copy(value)
+                tensors[f"{name}/{key}"] = copy(value)
             else:
                 values.setdefault(name, {})[key] = value
     groups = [
@@ -198,7 +229,25 @@ def _of_optimizer(trainer: Any) -> tuple[Tensors, dict[str, Any]]:
     return tensors, {"groups": groups, "values": values}
 
 
-def _put_optimizer(trainer: Any, folder: Path) -> None:
+def put_scheduler(trainer: Any, folder: Path) -> None:
+    """Gives the scheduler its state."""
+    trainer.lr_scheduler.load_state_dict(_read(folder / SCHEDULER))
+
+
+def put_optimizer(
+    trainer: Any,
+    folder: Path,
+    more: Tensors | None = None,
+    share: Callable[[str, torch.Tensor], torch.Tensor] = lambda _, tensor: tensor,
+) -> None:
+    """Gives the optimizer its state.
+
+    Args:
+        trainer: has it.
+        folder: of the state.
+        more: tensors that are not in the state's file, by weight and key as there.
+        share: what this process has of one that is, of a weight of this name.
+    """
     inner, document = _inner(trainer.optimizer), _read(folder / OPTIMIZER_GROUPS)
     names = {id(weight): name for name, weight in trainer.model.named_parameters()}
     own = [[names[id(weight)] for weight in group["params"]] for group in inner.param_groups]
@@ -207,7 +256,10 @@ def _put_optimizer(trainer: Any, folder: Path) -> None:
     state: dict[int, dict[str, Any]] = {numbers[n]: dict(values) for n, values in document["values"].items()}
     for key, tensor in load_file(folder / OPTIMIZER).items():
         name, _, what = key.rpartition("/")
-        state.setdefault(numbers[name], {})[what] = tensor.clone()  # not a part of the file, which goes away
+        state.setdefault(numbers[name], {})[what] = share(name, tensor.clone())  # the file itself goes away
+    for key, tensor in (more or {}).items():
+        name, _, what = key.rpartition("/")
+        state.setdefault(numbers[name], {})[what] = tensor
     groups = [
         {**_typed(kept["options"], group), "params": [numbers[name] for name in kept["parameters"]]}
         for kept, group in zip(document["groups"], inner.param_groups, strict=True)
@@ -241,8 +293,7 @@ def _own(trainer: Any) -> bytes:
     return json.dumps(document).encode()
 
 
-def _put_own(trainer: Any, said: bytes) -> None:
-    document = json.loads(said)
+def _put_numbers(trainer: Any, document: dict[str, Any]) -> None:
     version, numbers, gauss = document["python"]
     random.setstate((version, tuple(numbers), gauss))
     kind, keys, *more = document["numpy"]
@@ -250,7 +301,18 @@ def _put_own(trainer: Any, said: bytes) -> None:
     torch.random.set_rng_state(torch.tensor(document["torch"], dtype=torch.uint8))
     if document["cuda"] is not None and trainer.args.device.type == "cuda":
         torch.cuda.set_rng_state(torch.tensor(document["cuda"], dtype=torch.uint8))
-    trainer._tr_loss += document["loss"]  # noqa: SLF001 - the Trainer has no other name for it
+
+
+def _put_unlogged(trainer: Any, of_all: list[dict[str, Any]], rank: int) -> None:
+    """Puts back what is not logged yet.
+
+    What is logged is the mean over processes. So where there is another number of them now, each gets the mean of the
+    loss; and of the metrics, which are means already, those of the first.
+    """
+    is_same = len(of_all) == trainer.args.world_size
+    loss = of_all[rank]["loss"] if is_same else sum(document["loss"] for document in of_all) / len(of_all)
+    document = of_all[rank] if is_same else of_all[0]
+    trainer._tr_loss += loss  # noqa: SLF001 - the Trainer has no other name for it
     trainer._globalstep_last_logged = document["lossSinceStep"]  # noqa: SLF001 - same
     for name, kept in document["metrics"].items():
         getattr(trainer, name)["train"].update(kept)

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,8 +19,15 @@ from attune_contract import VERSION, layout
 from attune_contract.outcome import Artifact
 from attune_trainer import digests
 from attune_trainer.artifacts import RunFiles
-from attune_trainer.errors import DigestMismatchError, InvalidConfigurationError, ObjectNotFoundError
+from attune_trainer.errors import (
+    DigestMismatchError,
+    InvalidConfigurationError,
+    ObjectNotFoundError,
+    StoreUnreachableError,
+)
 
+_LOOK_AGAIN = 0.5
+"""Seconds between two looks for the parts of others."""
 _FOLDER = re.compile(r"^(\d{1,12})/(.+)$")
 
 
@@ -90,7 +98,37 @@ def resumable(run: RunFiles) -> list[int]:
     return sorted((step for step, names in with_state.items() if layout.COMPLETE in names), reverse=True)
 
 
-def write(run: RunFiles, folder: Path, step: int, elapsed: Callable[[], float]) -> Artifact:
+@dataclass(frozen=True)
+class Part:
+    """Which part of a checkpoint a process writes, where every one writes some of it."""
+
+    rank: int
+    of: int
+    token: str
+    """Tells this time from any other at which the same step is saved; all parts of a checkpoint have the same."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.of:
+            raise ValueError(f"part {self.rank} of {self.of}")
+
+
+def write_part(run: RunFiles, folder: Path, step: int, part: Part) -> None:
+    """Uploads what another process than the first has of a checkpoint, and then says what that is.
+
+    Args:
+        run: the run's files.
+        folder: its files; no other part has files of the same names.
+        step: optimizer steps done.
+        part: which.
+    """
+    path = f"{layout.checkpoint_path(step)}/"
+    artifact, files = run.put_files(path, folder)
+    run.put_json(_said(path, part.token, part.rank), {"files": files, "sizeBytes": artifact.size_bytes})
+
+
+def write(
+    run: RunFiles, folder: Path, step: int, elapsed: Callable[[], float], parts: "Parts | None" = None
+) -> Artifact:
     """Uploads a folder as a checkpoint, its marker last.
 
     Args:
@@ -98,13 +136,67 @@ def write(run: RunFiles, folder: Path, step: int, elapsed: Callable[[], float]) 
         folder: weights, state and description.
         step: optimizer steps done.
         elapsed: seconds since the checkpoint was begun.
+        parts: what other processes upload of it, and how long they are waited for; None: this is all.
+
+    Raises:
+        StoreUnreachableError: other parts did not get there.
     """
     path = f"{layout.checkpoint_path(step)}/"
     run.store.delete(run.uri(path) + "/" + layout.COMPLETE)  # of an attempt before: files and marker must never mix
     artifact, files = run.put_files(path, folder)
+    if parts:
+        artifact, files = parts.join(run, path, artifact, files)
     marker = {"version": VERSION, "digest": artifact.digest, "files": files, "seconds": round(elapsed(), 3)}
     run.put_json(path + layout.COMPLETE, marker)
+    if parts:
+        parts.tidy(run, path)
     return artifact
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of other processes, for the one that writes the marker. They meet in the store, and nowhere else."""
+
+    part: Part
+    patience: float
+    """Seconds to wait for them once this process has uploaded its own."""
+    pause: Callable[[float], None] = time.sleep
+
+    def join(
+        self, run: RunFiles, path: str, artifact: Artifact, files: dict[str, str]
+    ) -> tuple[Artifact, dict[str, str]]:
+        """Waits for all others, and adds what they wrote.
+
+        Raises:
+            StoreUnreachableError: some did not get there in time.
+        """
+        files, size, waited = dict(files), artifact.size_bytes, 0.0
+        missing = list(range(1, self.part.of))
+        while missing:
+            said = {rank: run.read_json(_said(path, self.part.token, rank)) for rank in missing}
+            for each in filter(None, said.values()):
+                files |= each["files"]
+                size += each["sizeBytes"]
+            missing = [rank for rank in missing if not said[rank]]
+            if missing and waited >= self.patience:
+                raise StoreUnreachableError(
+                    f"{run.uri(path)}: the parts of processes {', '.join(map(str, missing))} did not get there within "
+                    f"{self.patience:.0f} s"
+                )
+            if missing:
+                self.pause(_LOOK_AGAIN)
+                waited += _LOOK_AGAIN
+        return artifact.model_copy(update={"digest": _digest(files), "size_bytes": size}), files
+
+    def tidy(self, run: RunFiles, path: str) -> None:
+        """Removes what the others said: it is in the marker now."""
+        for rank in range(1, self.part.of):
+            run.store.delete(run.uri(_said(path, self.part.token, rank)))
+
+
+def _said(path: str, token: str, rank: int) -> str:
+    """Where a part says that it is there."""
+    return f"{path}parts/{token}-{rank}.json"
 
 
 def fetch(run: RunFiles, step: int, target: Path) -> Found:
@@ -128,7 +220,7 @@ def fetch(run: RunFiles, step: int, target: Path) -> Found:
         fcntl.flock(lock, fcntl.LOCK_EX)  # given back by the kernel, however this process ends
         if not target.is_dir():
             _fill(run, path, files, target)
-    description = json.loads((target / layout.CHECKPOINT_DESCRIPTION).read_text(encoding="utf-8"))
+    description = _description(run.uri(path), target / layout.CHECKPOINT_DESCRIPTION)
     size = sum((target / name).stat().st_size for name in files)
     artifact = Artifact(path=path, digest=str(marker["digest"]), size_bytes=size, stage=run.stage)
     seconds = marker.get("seconds")
@@ -185,6 +277,17 @@ def _fill(run: RunFiles, path: str, files: dict[str, str], target: Path) -> None
         if digests.of_file(beside / name) != digest:
             raise DigestMismatchError(f"{run.uri(path)}: {name} is not as it was written")
     beside.rename(target)
+
+
+def _description(uri: str, file: Path) -> dict[str, Any]:
+    """What checkpoint.json says; a marker that does not name one is damaged as well."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DigestMismatchError(f"{uri}: its {file.name} cannot be read") from error
+    if not isinstance(found, dict):
+        raise DigestMismatchError(f"{uri}: its {file.name} cannot be read")
+    return found
 
 
 def _demand_inside(uri: str, name: str) -> None:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -41,7 +41,7 @@ class Uploaded:
 
     step: int
     artifact: Artifact | None = None
-    """None: it did not get there."""
+    """None: it did not get there, or is a part, of which the first process knows whether all is there."""
     seconds: float = 0.0
     """From the beginning of the checkpoint until it was complete."""
     error: str = ""
@@ -78,16 +78,17 @@ class Uploader:
         """Whether it ended, so that another is needed."""
         return self._process.poll() is not None
 
-    def ask(self, step: int, folder: Path, begun: float) -> None:
+    def ask(self, step: int, folder: Path, begun: float, part: store.Part | None = None) -> None:
         """Asks for an upload; the folder is removed afterwards.
 
         Args:
             step: of the checkpoint.
             folder: the checkpoint.
             begun: when it was begun, in seconds since the epoch.
+            part: which part of it this is; None: all of it.
         """
         self._asked = step
-        self._send({"step": step, "folder": str(folder), "begun": begun})
+        self._send({"step": step, "folder": str(folder), "begun": begun, "part": asdict(part) if part else None})
 
     def answer(self, timeout: float | None) -> Uploaded | None:
         """How the upload went; None while it goes on.
@@ -132,20 +133,27 @@ def main() -> None:
     """Uploads whatever standard input asks for, until it ends."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
     begin = json.loads(sys.stdin.readline())
     config = RunConfig.model_validate(begin["config"])
     stores = Stores(config, os.environ, Retry(PATIENCE))
     for line in sys.stdin:
         asked = json.loads(line)
-        done = upload(stores, int(begin["keep"]), asked["step"], Path(asked["folder"]), _since(asked["begun"]))
+        part = store.Part(**asked["part"]) if asked["part"] else None
+        done = upload(
+            stores, int(begin["keep"]), asked["step"], Path(asked["folder"]), _since(asked["begun"]), part=part
+        )
         left = done.artifact.model_dump(mode="json") if done.artifact else None
         said = {"step": done.step, "artifact": left, "seconds": done.seconds, "error": done.error}
-        sys.stdout.write(json.dumps(said) + "\n")
-        sys.stdout.flush()
+        answers.write(json.dumps(said) + "\n")
+        answers.flush()
 
 
-def upload(stores: Stores, keep: int, step: int, folder: Path, elapsed: Callable[[], float]) -> Uploaded:
-    """Uploads one checkpoint, and removes the ones that are no longer kept.
+def upload(
+    stores: Stores, keep: int, step: int, folder: Path, elapsed: Callable[[], float], *, part: store.Part | None = None
+) -> Uploaded:
+    """Uploads one checkpoint, and removes the ones that are no longer kept; or a part of one.
 
     Args:
         stores: opens the output's store; keys are read afresh, so that rotated ones are seen.
@@ -153,11 +161,15 @@ def upload(stores: Stores, keep: int, step: int, folder: Path, elapsed: Callable
         step: of the checkpoint.
         folder: the checkpoint; removed.
         elapsed: seconds since it was begun.
+        part: which part of it this is; the first one waits for the others. None: all of it.
     """
     config = stores.config
     try:
         run = RunFiles(stores.open(Role.OUTPUT, config.workload.output.uri), config.run_uri, Stage.TRAIN)
-        artifact = store.write(run, folder, step, elapsed)
+        if part and part.rank:
+            store.write_part(run, folder, step, part)
+            return Uploaded(step, seconds=round(elapsed(), 3))
+        artifact = store.write(run, folder, step, elapsed, store.Parts(part, PATIENCE) if part else None)
     except (StageError, OSError) as error:
         _log.warning("checkpoint %d: %s", step, error)
         return Uploaded(step, seconds=round(elapsed(), 3), error=str(error))

@@ -57,6 +57,11 @@ class Rows(torch.utils.data.Dataset[Any]):  # type: ignore[misc]  # torch is not
         self._view = view
         self._served: list[int] | None = None
 
+    @property
+    def missing(self) -> int:
+        """Fillers behind the rows."""
+        return self._missing
+
     def note_served(self) -> None:
         """From now on, keeps which rows it served."""
         self._served = []

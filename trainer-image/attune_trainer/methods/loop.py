@@ -17,11 +17,12 @@ from attune_trainer.checkpointing.state import StateWriter, WholeState
 from attune_trainer.data.encoding.base import IGNORED
 from attune_trainer.data.encoding.supervised import Encoded
 from attune_trainer.heart import Heart
-from attune_trainer.methods import batches, collate, watching
+from attune_trainer.methods import batches, collate, sharding, watching
 from attune_trainer.methods.base import Job, Loaded, Trained
 from attune_trainer.methods.device import peak_memory
 from attune_trainer.methods.divergence import Record
 from attune_trainer.methods.loading import padding_id
+from attune_trainer.methods.order import FillersLast
 from attune_trainer.methods.reporting import Reporter, final_loss
 
 SCHEDULERS = {Scheduler.COSINE: "cosine", Scheduler.LINEAR: "linear", Scheduler.CONSTANT: "constant_with_warmup"}
@@ -89,6 +90,12 @@ class AttuneTrainer(Counting, Trainer):  # type: ignore[misc]  # transformers sh
     def __init__(self, *args: Any, weigh: Callable[[torch.Tensor], torch.Tensor] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._weigh = weigh
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if not rows.missing:
+            return super()._get_train_sampler(train_dataset)
+        return FillersLast(rows, rows.missing, self.args.data_seed)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
         if self._weigh is None:
@@ -282,6 +289,7 @@ def arguments(job: Job, loaded: Loaded, batch: batches.BatchPlan, rows: int) -> 
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "dataloader_pin_memory": job.device.is_gpu,
+        **sharding.arguments(job),
     }
 
 
@@ -291,6 +299,7 @@ def _settings(job: Job, trainer: Trainer) -> dict[str, Any]:
         "device": job.device.name.split(":", maxsplit=1)[0],
         "precision": "bfloat16" if job.device.bf16 else "float32",
         "processes": job.process.world_size,
+        "sharded": sharding.is_spread(job),
         "microBatch": given.per_device_train_batch_size,
         "accumulation": given.gradient_accumulation_steps,
         "learningRate": given.learning_rate,

@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 
 from attune_trainer.checkpointing.state import BEST
 from attune_trainer.errors import DivergedError
+from attune_trainer.methods import sharding
 from attune_trainer.methods.base import Job, Point
 from attune_trainer.methods.reporting import Stopwatch
 
@@ -88,7 +89,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no typ
         point = Point(state.global_step, round(float(state.epoch or 0), 4), loss)
         self.points.append(point)
         best = self._best()
-        if self._keeps and best is point and self._job.process.is_first:
+        if self._keeps and best is point:
             self._keep_weights(more["model"], point)
         patience = self._job.work.training.early_stopping
         if patience and len(self.points) - 1 - self.points.index(best) >= patience.patience:
@@ -97,7 +98,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no typ
 
     def on_train_end(self, _args: Any, _state: Any, _control: Any, *, model: Any, **_: Any) -> None:
         """Goes back to the best weights. The first process does: it alone saves them."""
-        if self._keeps and self._job.process.is_first and self.points and self._best() is not self.points[-1]:
+        if not self._keeps or not self.points or self._best() is self.points[-1]:
+            return
+        sharding.gather(model, is_first=self._job.process.is_first)
+        if self._job.process.is_first:
             assert self.best_file is not None, "the best weights were kept when they were"  # noqa: S101
             _put(model, self.best_file)
 
@@ -119,8 +123,11 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no typ
 
     def _keep_weights(self, model: Any, point: Point) -> None:
         """Into a file of its own: the one before may be on its way into a checkpoint."""
+        weights = _weights(model, is_first=self._job.process.is_first)
+        if not self._job.process.is_first:
+            return
         before, self.best_file = self.best_file, self._job.folder / f"{point.step}.{BEST}"
-        save_file(_weights(model), self.best_file)
+        save_file(weights, self.best_file)
         if before and before != self.best_file:
             before.unlink(missing_ok=True)
 
@@ -153,11 +160,16 @@ def result(trainer: Any) -> Watched | None:
     return watch.result if watch and watch.points else None
 
 
-def _weights(model: Any) -> dict[str, torch.Tensor]:
-    """What is trained of a model."""
-    return {
-        name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters() if weight.requires_grad
-    }
+def _weights(model: Any, *, is_first: bool) -> dict[str, torch.Tensor]:
+    """What is trained of a model, in the first process; of a spread one, all must ask."""
+    sharding.reshard(model)
+    made = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            full = sharding.whole(weight.detach())
+            if is_first:
+                made[name] = full.cpu().contiguous()
+    return made
 
 
 def _put(model: Any, file: Path) -> None:

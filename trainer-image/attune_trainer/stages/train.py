@@ -14,7 +14,7 @@ from attune_trainer.checkpointing.keeper import Keeper
 from attune_trainer.context import Context
 from attune_trainer.data import canonical, leaks
 from attune_trainer.distributed import Process
-from attune_trainer.methods import device
+from attune_trainer.methods import device, sharding
 from attune_trainer.methods.base import Job, Step, Trained
 from attune_trainer.methods.registry import METHODS
 
@@ -122,6 +122,7 @@ def _train(job: Job, folder: Path) -> Trained:
     trainer = method.build(job, loaded, rows, watched)
     trained = method.train(job, trainer)
     job.heart.allow("saving the result")
+    sharding.gather(loaded.model, is_first=job.process.is_first)
     if job.process.is_first:
         method.save(job, loaded, folder)
     _leave_group()
