@@ -33,7 +33,7 @@ demo: venv ## a cluster, the operator, and a real FineTuneJob from its data to i
 
 test: lint test-ready ## everything that CI runs
 	@tests/browser/ensure.sh
-	@$(BIN)/python -m pytest -p no:cacheprovider -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -p no:cacheprovider -n 2
 
 unit: venv ## tests of pure code, in seconds
 	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit tests/contract -m "not slow"

@@ -101,15 +101,17 @@ def verdict(job: dict) -> int:
         print(f"\nThe run failed: {status['message']}")
         return 1
     print()
-    for result in status["evaluation"]["results"]:
+    for result in (r for r in status["evaluation"]["results"] if not r.get("slice")):
         print(
-            f"{result['metric']:<12} base {result['value']:.3f} → tuned {result['tuned']:.3f}"
+            f"{result['metric']:<11} {result['baseline']:<8} {result['value']:.3f} → tuned {result['tuned']:.3f}"
             f"   ({result['delta']:+.3f}, on {result['rows']} held-out rows)"
         )
-    print(f"Verdict      {status['evaluation']['verdict']}")
-    print(f"Report       {status['evaluation']['reportURI']}")
-    print(f"Model        {status['output']['modelURI']}")
-    print(f"Cost         {status['cost']['amount']} {status['cost']['currency']}")
+    sentence = next(c["message"] for c in status["conditions"] if c["type"] == "GatePassed")
+    print(f"Verdict     {status['evaluation']['verdict']}: {sentence}")
+    report = status["evaluation"]["reportURI"]
+    print(f"Report      {report.removesuffix('.json')}.html, and for programs {report}")
+    print(f"Model       {status.get('output', {}).get('modelURI', 'not published, as the gate did not pass')}")
+    print(f"Cost        {status['cost']['amount']} {status['cost']['currency']}")
     return 0
 
 

@@ -9,17 +9,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from clusters import Cluster, Team
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps what uses the cluster in one process, one test after the other: it has one operator, and some stop it."""
-    for item in items:
-        if item.get_closest_marker("cluster"):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+class Apart(LoadScopeScheduling):  # type: ignore[misc]  # xdist's types do not reach here
+    """Shares tests out one by one, but those on the cluster together: it has one operator, and some stop it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if nodeid.startswith(("tests/cluster/", "tests/faults/")) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """How `make test` shares tests out to its processes."""
+    return Apart(config, log)
 
 
 @pytest.fixture(scope="session")

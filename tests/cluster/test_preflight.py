@@ -57,15 +57,26 @@ def test_a_warning_is_told_and_is_an_error_where_the_manifest_says_so(team: Team
         "test": [team.upload("test.jsonl", test)],
         "credentialsSecret": STORE,
     }
-    team.submit("told", dataset=dataset, approval="Required")
+    allowing = {"evaluation": {"allowLeakage": True}}
+    team.submit("told", dataset=dataset, approval="Required", **allowing)
     job = team.until("told", lambda j: j.get("status", {}).get("phase") == "AwaitingApproval", 120, "AwaitingApproval")
     warned = {w["code"]: w["count"] for w in job["status"]["validation"]["warnings"]}
     assert warned["leakage"] == 8
 
-    team.submit("strict", dataset={**dataset, "strict": ["leakage"]})
+    team.submit("strict", dataset={**dataset, "strict": ["leakage"]}, **allowing)
     job = team.wait("strict", "Failed", timeout=120)
     assert conditions(job)["Failed"]["reason"] == "InvalidData"
     assert "leakage" in {e["code"] for e in job["status"]["validation"]["errors"]}
     page = job["status"]["validation"]["reportURI"].split("/", 3)[3].replace(".json", ".html")
     body = team.cluster.s3.get_object(Bucket=team.bucket, Key=page)["Body"].read().decode()
     assert "leakage" in body
+
+
+def test_rows_of_test_that_are_in_train_end_the_run_before_training(team: Team) -> None:
+    named = {"train": [team.upload("train.jsonl", rows(64))], "test": [team.upload("test.jsonl", rows(8))]}
+    team.submit(dataset={**named, "credentialsSecret": STORE})
+    job = team.wait("job", "Failed", timeout=120)
+    failed = conditions(job)["Failed"]
+    assert failed["reason"] == "InvalidData"
+    assert "spec.evaluation.allowLeakage" in failed["message"]
+    assert not team.pods("train")
