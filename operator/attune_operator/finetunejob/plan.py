@@ -192,7 +192,7 @@ def _may_publish(seen: Snapshot, settled: Settled) -> bool:
     found = outcome if outcome is not None and outcome.evaluation else None
     results = found.evaluation if found else before.results if before else ()
     checks = found.checks if found else before.checks if before else None
-    verdict, _, _ = judge(asked.gate, tuple(results), checks, forgetting=asked.forgetting is not None)
+    verdict, _, _ = judge(asked, tuple(results), checks)
     return verdict is Verdict.PASSED
 
 
