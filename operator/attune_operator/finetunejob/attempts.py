@@ -12,7 +12,7 @@ from attune_contract.outcome import Outcome
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt
-from attune_operator.finetunejob.classify import Verdict, completed, failed
+from attune_operator.finetunejob.classify import Ending, completed, failed
 from attune_operator.finetunejob.snapshot import JobState, Snapshot, stamp
 
 OPEN = frozenset({AttemptState.PENDING, AttemptState.RUNNING})
@@ -46,26 +46,26 @@ def settle(snapshot: Snapshot) -> Settled:
     if attempt is None:
         return recorded
     attempt = _observed(attempt, snapshot)
-    verdict = _verdict(attempt, snapshot)
-    if verdict is None:
+    ending = _ending(attempt, snapshot)
+    if ending is None:
         return Settled((*recorded.attempts[:-1], attempt))
-    return Settled((*recorded.attempts[:-1], ended(attempt, snapshot, verdict)), verdict.outcome, verdict.log)
+    return Settled((*recorded.attempts[:-1], ended(attempt, snapshot, ending)), ending.outcome, ending.log)
 
 
-def ended(attempt: Attempt, seen: Snapshot, verdict: Verdict) -> Attempt:
+def ended(attempt: Attempt, seen: Snapshot, ending: Ending) -> Attempt:
     """An attempt as it is recorded when it is over."""
     # The pods know when they ended; the operator may have been down since, and that time costs nobody anything.
     over = not any(p.alive for p in seen.pods)
     finished = (max((p.finished_at for p in seen.pods), default="") if over else "") or stamp(seen.now)
-    said = verdict.outcome
+    said = ending.outcome
     return attempt.model_copy(
         update={
             "held_since": _held_since(attempt, seen),
             "image": next((p.image for p in seen.pods if p.image), None),
-            "state": verdict.state,
-            "reason": verdict.reason,
-            "message": verdict.message,
-            "exit_code": verdict.exit_code,
+            "state": ending.state,
+            "reason": ending.reason,
+            "message": ending.message,
+            "exit_code": ending.exit_code,
             "resumed_from_step": (said and said.resumed_from_step) or attempt.resumed_from_step,
             "warnings": (said and said.warnings) or attempt.warnings,
             "end_time": finished,
@@ -94,7 +94,7 @@ def _observed(attempt: Attempt, seen: Snapshot) -> Attempt:
     return attempt.model_copy(update=update) if update else attempt
 
 
-def _verdict(attempt: Attempt, seen: Snapshot) -> Verdict | None:
+def _ending(attempt: Attempt, seen: Snapshot) -> Ending | None:
     """How an attempt ended, or None where it has not."""
     job = seen.job
     if seen.lost and not (job is not None and job.over):
@@ -110,28 +110,28 @@ def _verdict(attempt: Attempt, seen: Snapshot) -> Verdict | None:
     return None
 
 
-def _without_job(attempt: Attempt, seen: Snapshot) -> Verdict | None:
+def _without_job(attempt: Attempt, seen: Snapshot) -> Ending | None:
     if seen.pods:
         return None  # deleted, and its pods on their way out: attempts never overlap
     if attempt.state is AttemptState.PENDING:
         return None  # recorded, not created yet (or not by us): the plan creates it
     message = f"Job {attempt.job_name} was deleted while it ran."
-    return Verdict(AttemptState.FAILED, Reason.JOB_LOST, message)
+    return Ending(AttemptState.FAILED, Reason.JOB_LOST, message)
 
 
-def _evicted(attempt: Attempt, seen: Snapshot) -> Verdict:
+def _evicted(attempt: Attempt, seen: Snapshot) -> Ending:
     """Kueue suspends a Job whose quota it takes away, and the Job controller deletes its pods."""
     queue = seen.queue
     if queue is None or not queue.evicted_reason:
         message = f"Job {attempt.job_name} was suspended while it ran, by Kueue or by a person."
     else:
         message = f"Kueue evicted Job {attempt.job_name}: {queue.evicted_reason}: {queue.evicted_message}"
-    return Verdict(AttemptState.FAILED, Reason.EVICTED_BY_QUEUE, message)
+    return Ending(AttemptState.FAILED, Reason.EVICTED_BY_QUEUE, message)
 
 
-def _node_lost(seen: Snapshot) -> Verdict:
+def _node_lost(seen: Snapshot) -> Ending:
     message = " ".join(f"Pod {pod} was given up: {why}" for pod, why in sorted(seen.lost.items()))
-    return Verdict(AttemptState.FAILED, Reason.NODE_LOST, message)
+    return Ending(AttemptState.FAILED, Reason.NODE_LOST, message)
 
 
 def age(attempt: Attempt, now: datetime) -> float:

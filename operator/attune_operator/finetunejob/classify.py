@@ -55,7 +55,7 @@ _FIRST_SIGNAL = 128
 """A process that a signal ended has this exit code plus the signal's number."""
 
 
-class Verdict(NamedTuple):
+class Ending(NamedTuple):
     """How an attempt ended."""
 
     state: AttemptState
@@ -67,11 +67,11 @@ class Verdict(NamedTuple):
     """Last lines of the log of a pod that failed, secrets masked."""
 
 
-def completed(attempt: Attempt, pods: tuple[PodView, ...]) -> Verdict | None:
+def completed(attempt: Attempt, pods: tuple[PodView, ...]) -> Ending | None:
     """Of a Job all of whose pods succeeded; None where what was read of its pods is older than that."""
     outcome = next((o for p in pods if (o := said(p, attempt))), None)
     if outcome is not None:
-        return Verdict(AttemptState.SUCCEEDED, Reason.DONE, outcome.message, ExitCode.DONE, outcome)
+        return Ending(AttemptState.SUCCEEDED, Reason.DONE, outcome.message, ExitCode.DONE, outcome)
     if any(p.alive for p in pods):
         return None
     if not pods:  # cleaned away, or their node is gone: no fault of the stage's, whose result is in the store
@@ -79,29 +79,29 @@ def completed(attempt: Attempt, pods: tuple[PodView, ...]) -> Verdict | None:
             f"Job {attempt.job_name} completed, and its pods were gone before their Outcome was read; the stage "
             "reports again what it did."
         )
-        return Verdict(AttemptState.FAILED, Reason.JOB_LOST, message)
+        return Ending(AttemptState.FAILED, Reason.JOB_LOST, message)
     message = f"Job {attempt.job_name} completed, but its Outcome could not be read; the stage reports again."
-    return Verdict(AttemptState.FAILED, Reason.OUTCOME_LOST, message)
+    return Ending(AttemptState.FAILED, Reason.OUTCOME_LOST, message)
 
 
-def failed(attempt: Attempt, job: JobView, pods: tuple[PodView, ...]) -> Verdict:
+def failed(attempt: Attempt, job: JobView, pods: tuple[PodView, ...]) -> Ending:
     """Of a Job that failed."""
     pod = _culprit(pods, attempt)
     if pod is None and job.disrupted:
         message = f"The cluster ended a pod of Job {attempt.job_name}: {job.disrupted}"
-        return Verdict(AttemptState.FAILED, Reason.POD_DISRUPTED, message)
+        return Ending(AttemptState.FAILED, Reason.POD_DISRUPTED, message)
     if pod is None:
         message = f"Job {attempt.job_name} failed and its pods are gone."
-        return Verdict(AttemptState.FAILED, Reason.JOB_LOST, message)
+        return Ending(AttemptState.FAILED, Reason.JOB_LOST, message)
     outcome = said(pod, attempt)
     if outcome is None or outcome.state is OutcomeState.SUCCEEDED:
-        return Verdict(*_classify(pod), pod.exit_code, None, _log(pod, None))
+        return Ending(*_classify(pod), pod.exit_code, None, _log(pod, None))
     state, reason, message = AttemptState(outcome.state.value), outcome.reason, outcome.message
     if outcome.stop_reason is StopReason.BUDGET:
         reason = Reason.BUDGET_EXCEEDED
     elif _by_the_cluster(pod) and pod.exit_code not in FINAL_EXIT_CODES and state is not AttemptState.BLOCKED:
         reason, message = Reason.POD_DISRUPTED, f"{_classify(pod)[2]} {outcome.message}".strip()
-    return Verdict(state, reason, message, pod.exit_code, outcome, _log(pod, outcome))
+    return Ending(state, reason, message, pod.exit_code, outcome, _log(pod, outcome))
 
 
 def said(pod: PodView, attempt: Attempt) -> Outcome | None:

@@ -6,8 +6,7 @@ Read `plan` as a list of questions in order; the first that has an answer ends i
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from attune_contract.enums import Stage
-from attune_contract.enums import Verdict as GateVerdict
+from attune_contract.enums import Stage, Verdict
 from attune_contract.outcome import Outcome
 from attune_operator import naming
 from attune_operator.api.conditions import ConditionType, Reason
@@ -15,7 +14,7 @@ from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.finetunejob.attempts import Settled, age, ended, settle
 from attune_operator.finetunejob.budget import left
-from attune_operator.finetunejob.classify import Verdict
+from attune_operator.finetunejob.classify import Ending
 from attune_operator.finetunejob.cost import held_seconds
 from attune_operator.finetunejob.gate import judge
 from attune_operator.finetunejob.grace import grace_seconds
@@ -40,7 +39,7 @@ CHEAP_SECONDS = 60
 SHOW_BLOCKED_SECONDS = 30.0
 """What is missing is found missing again within seconds; until then the status keeps saying what it was."""
 DEFAULTS = Settings()
-_SUSPENDED = Verdict(
+_SUSPENDED = Ending(
     AttemptState.STOPPED,
     Reason.SUSPENDED,
     "Suspended by spec.suspend; the stage starts again from its last complete checkpoint when it is false.",
@@ -111,19 +110,19 @@ def is_terminal(run: FineTuneJob) -> bool:
 def _ended_early(seen: Snapshot, attempt: Attempt, settings: Settings) -> Plan | None:
     """An attempt that the operator ends: paused, over budget, or made for a runtime that is no more."""
     if seen.run.spec.suspend:
-        verdict, hold = _SUSPENDED, suspended_hold()
-    elif (verdict_or_none := _over_budget(seen, attempt, settings)) is not None:
-        verdict, hold = verdict_or_none, Hold(Reason.BUDGET_EXCEEDED, verdict_or_none.message)
-    elif (verdict_or_none := _outdated(seen, attempt)) is not None:
-        verdict, hold = verdict_or_none, Hold(Reason.RUNTIME_CHANGED, verdict_or_none.message, stalled=False)
+        ending, hold = _SUSPENDED, suspended_hold()
+    elif (ending_or_none := _over_budget(seen, attempt, settings)) is not None:
+        ending, hold = ending_or_none, Hold(Reason.BUDGET_EXCEEDED, ending_or_none.message)
+    elif (ending_or_none := _outdated(seen, attempt)) is not None:
+        ending, hold = ending_or_none, Hold(Reason.RUNTIME_CHANGED, ending_or_none.message, stalled=False)
     else:
         return None
-    stopped = ended(attempt, seen, verdict)
+    stopped = ended(attempt, seen, ending)
     attempts = (*seen.run.status.attempts[:-1], stopped)
     return Plan(attempts=attempts, stop=stopped, release=_given_up(seen), hold=hold, again=PENDING_SECONDS)
 
 
-def _over_budget(seen: Snapshot, attempt: Attempt, settings: Settings) -> Verdict | None:
+def _over_budget(seen: Snapshot, attempt: Attempt, settings: Settings) -> Ending | None:
     """An attempt that goes on though its budget is used up; training has had the time to stop by itself."""
     if seen.runtime is None or attempt.held_since is None:
         return None
@@ -134,10 +133,10 @@ def _over_budget(seen: Snapshot, attempt: Attempt, settings: Settings) -> Verdic
         return None
     told = " It did not stop by itself." if attempt.stage is Stage.TRAIN else ""
     message = f"spec.budget is used up, so {attempt.stage} was ended.{told} Raise or remove spec.budget to go on."
-    return Verdict(AttemptState.STOPPED, Reason.BUDGET_EXCEEDED, message)
+    return Ending(AttemptState.STOPPED, Reason.BUDGET_EXCEEDED, message)
 
 
-def _outdated(seen: Snapshot, attempt: Attempt) -> Verdict | None:
+def _outdated(seen: Snapshot, attempt: Attempt) -> Ending | None:
     """A Job that cannot start, made for a runtime that was mended since: Jobs are never changed, so it is made anew."""
     job, runtime = seen.job, seen.runtime
     if job is None or runtime is None or not job.runtime or attempt.state is not AttemptState.PENDING:
@@ -147,7 +146,7 @@ def _outdated(seen: Snapshot, attempt: Attempt) -> Verdict | None:
     if begun or not waiting or job.runtime == runtime.digest:
         return None
     message = f"TuningRuntime {runtime.metadata.name!r} was changed while the attempt waited to start."
-    return Verdict(AttemptState.STOPPED, Reason.RUNTIME_CHANGED, message)
+    return Ending(AttemptState.STOPPED, Reason.RUNTIME_CHANGED, message)
 
 
 def _tend(seen: Snapshot, settled: Settled, attempt: Attempt, settings: Settings) -> Plan:
@@ -266,8 +265,8 @@ def _may_publish(seen: Snapshot, settled: Settled) -> bool:
     found = outcome if outcome is not None and outcome.evaluation else None
     results = found.evaluation if found else before.results if before else ()
     checks = found.checks if found else before.checks if before else None
-    verdict, _, _ = judge(asked.gate, tuple(results), checks, forgetting=asked.forgetting is not None)
-    return verdict is GateVerdict.PASSED
+    verdict, _, _ = judge(asked, tuple(results), checks)
+    return verdict is Verdict.PASSED
 
 
 def _over(seen: Snapshot, settled: Settled, last: Attempt) -> End | None:

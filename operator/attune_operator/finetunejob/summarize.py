@@ -181,8 +181,7 @@ def checkpoint_step(path: str) -> int | None:
 def _evaluation(seen: Snapshot, outcome: Outcome | None) -> Evaluation | None:
     if outcome is None or not outcome.evaluation:
         return seen.run.status.evaluation
-    asked = seen.run.spec.evaluation
-    verdict, _, _ = judge(asked.gate, outcome.evaluation, outcome.checks, forgetting=asked.forgetting is not None)
+    verdict, _, _ = judge(seen.run.spec.evaluation, outcome.evaluation, outcome.checks)
     return Evaluation(
         verdict=Verdict(verdict),
         results=outcome.evaluation,
