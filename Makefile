@@ -17,7 +17,7 @@ UV := uv==0.13.8
 
 include devcluster/make.mk
 
-.PHONY: help venv demo test unit lint format generate lock install cluster-test test-ready bench gpu-test clean
+.PHONY: help venv demo test unit lint format generate lock install cluster-test faults soak test-ready bench gpu-test clean
 
 help: ## list these tasks
 	@echo "Attune: fine-tuning language models as a Kubernetes resource. Tasks:"
@@ -62,14 +62,23 @@ test-ready: venv install
 cluster-test: venv ## tests on the standing cluster; K=name runs those that match
 	@$(BIN)/python -m pytest -p no:cacheprovider tests/cluster tests/faults $(if $(K),-k "$(K)")
 
+# Stalled requests outlast the operator's own limit of 30 s here; in `make test` they take 2 s.
+faults: venv test-ready ## all of the fault suite, and its tables in docs/reliability.md; K=name runs those that match
+	@ATTUNE_FAULTS=all ATTUNE_FAULTS_STALL=$${ATTUNE_FAULTS_STALL:-31} $(BIN)/python -m pytest -p no:cacheprovider tests/faults $(if $(K),-k "$(K)")
+
+soak: venv test-ready ## RUNS=300 short runs in MINUTES=60 with harm by chance; its table in docs/reliability.md
+	@ATTUNE_FAULTS=all ATTUNE_SOAK_RUNS=$(or $(RUNS),300) ATTUNE_SOAK_MINUTES=$(or $(MINUTES),60) \
+		$(BIN)/python -m pytest -p no:cacheprovider tests/faults/test_soak.py
+
 gpu-test: venv ## tests that need a CUDA GPU; they skip themselves where there is none
 	@$(BIN)/python -m pytest -p no:cacheprovider tests/gpu
 
-bench: venv install ## figures of preflight, the evaluation and the operator on this cluster, as ratios in one run
+bench: venv install ## figures of preflight, evaluation and operator on this cluster, and of (SCALE=10000) runs beside it
 	@$(BIN)/python benchmarks/preflight.py
 	@$(BIN)/python benchmarks/evaluation.py
 	@$(PYTHON) -m attune_devcluster up --with kwok
 	@$(BIN)/python benchmarks/operator.py
+	@$(BIN)/python benchmarks/operator.py --scale $(or $(SCALE),10000)
 
 clean: ## remove the Python environments; builds and cluster state stay (cluster-down --purge removes those)
 	@rm -rf "$(ATTUNE_CACHE)/venvs"

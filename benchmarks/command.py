@@ -5,12 +5,15 @@ import asyncio
 import os
 import secrets
 import sys
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from benchmarks import burst, idle, observed, report
+from benchmarks import burst, idle, observed, report, scale
 from benchmarks.apiserver import APIServer, BenchError, connect
 from benchmarks.manifests import NAME
+from benchmarks.playground import playground
 from benchmarks.samples import keep, say
 from benchmarks.scene import named, set_up
 
@@ -27,6 +30,9 @@ shown, and is no failure: the exit code is 0 whenever everything could be measur
                there (from the answer to the POST until a watch tells of them), and how often the operator writes
   burst        many FineTuneJobs at once: Jobs per second from the first POST to the last Job, then memory
 
+  --scale      instead of these, on a control plane of its own that is removed in the end: many FineTuneJobs from
+               preflight to Succeeded, and an operator that is killed and comes back
+
 Pods run on fake nodes (kwok). Nothing else should use the cluster meanwhile. Everything is removed in the end.
 """
 
@@ -38,7 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         # One at a time: two would measure each other, and each would remove what the other made.
         with files.lock(layout.cache / "bench.lock", "measuring the operator"):
-            asyncio.run(_bench(layout, options))
+            if options.scale:
+                _scale(layout, options.scale)
+            else:
+                asyncio.run(_bench(layout, options))
     except (BenchError, ClusterError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -57,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--namespace", default="attune-system", help="where the chart is installed (default: attune-system)"
     )
+    parser.add_argument("--scale", type=_count, metavar="N", help="runs through all stages; 10000 takes about an hour")
     outside = parser.add_argument_group("an operator that runs outside of the cluster, such as one in a profiler")
     outside.add_argument("--metrics", metavar="URL", help="its metrics, such as http://localhost:8080/metrics")
     outside.add_argument("--pid", type=int, help="its process on this machine; needed with --metrics")
@@ -99,6 +109,17 @@ async def _bench(layout: Layout, options: argparse.Namespace) -> None:
         ),
     )
     say(f"all samples: {path}")
+
+
+def _scale(layout: Layout, count: int) -> None:
+    machine = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.1f} before"
+    say(f"{count} FineTuneJobs on a control plane of their own; {machine}")
+    with tempfile.TemporaryDirectory(prefix="attune-scale-") as folder, playground(Path(folder), os.environ) as alone:
+        measured = asyncio.run(scale.measure(alone, Path(folder), count, say))
+    figures = scale.figures(measured)
+    print(f"\n{report.table(figures)}\n", flush=True)
+    facts = report.dump(figures, machine=machine, scale=asdict(measured))
+    say(f"all samples: {keep(layout.cache / 'bench', 'scale', facts)}")
 
 
 async def _operator(api: APIServer, options: argparse.Namespace) -> observed.Operator:

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.evaluation_rows import run_config, write_data, write_model
 from benchmarks.report import Figure, dump, table
-from benchmarks.samples import keep, say
+from benchmarks.samples import keep, kept, measured, say
 
 JSON = dict[str, Any]
 EXPLAINED = """\
@@ -61,16 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.part:
         _score(options.config, _SIDES[options.part])
         return 0
-    try:
-        with tempfile.TemporaryDirectory(prefix="attune-bench-", dir=options.scratch) as folder:
-            _bench(options, Path(folder))
-    except subprocess.CalledProcessError as error:
-        print(f"bench: a part ended with {error.returncode}: {error.stderr[-2000:]}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("bench: stopped; everything that it made is removed", file=sys.stderr)
-        return 130
-    return 0
+    return measured(lambda folder: _bench(options, folder), options.scratch)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,7 +99,7 @@ def _bench(options: argparse.Namespace, folder: Path) -> None:
         figures += _memory(tuning, stages)
     print(f"\n{table(figures)}\n", flush=True)
     machine = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.1f} afterwards"
-    say(f"all samples: {keep(_folder(), 'evaluation', dump(figures, machine=machine, samples=samples))}")
+    say(f"all samples: {keep(kept(), 'evaluation', dump(figures, machine=machine, samples=samples))}")
 
 
 def _ratios(what: str, rounds: list[dict[str, Spent]]) -> list[Figure]:
@@ -229,7 +220,3 @@ def _score(config: Path, names: tuple[str, ...]) -> None:
         pace = Pace(board, sum(len(side.kind.rows) for side in sides))
         comparison.score(sides, prepared.models, prepared.kept, pace)
     print(json.dumps({"seconds": time.perf_counter() - began}))
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("ATTUNE_CACHE") or Path.home() / ".cache" / "attune") / "bench"

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.preflight_rows import FORMATS, tokenizer_of, write_rows
 from benchmarks.report import Figure, dump, table
-from benchmarks.samples import keep, say
+from benchmarks.samples import keep, kept, measured, say
 
 JSON = dict[str, Any]
 EXPLAINED = """\
@@ -42,16 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.part:
         print(json.dumps(_bare(options) if options.part == "bare" else _preflight(options)))
         return 0
-    try:
-        with tempfile.TemporaryDirectory(prefix="attune-bench-", dir=options.scratch) as folder:
-            _bench(options, Path(folder))
-    except subprocess.CalledProcessError as error:
-        print(f"bench: a part ended with {error.returncode}: {error.stderr[-2000:]}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("bench: stopped; everything that it made is removed", file=sys.stderr)
-        return 130
-    return 0
+    return measured(lambda folder: _bench(options, folder), options.scratch)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +75,7 @@ def _bench(options: argparse.Namespace, folder: Path) -> None:
         figures += _figures(name, rows, size, rounds)
     print(f"\n{table(figures)}\n", flush=True)
     machine = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.1f} afterwards"
-    path = keep(_folder(), "preflight", dump(figures, machine=machine, samples=samples))
+    path = keep(kept(), "preflight", dump(figures, machine=machine, samples=samples))
     say(f"all samples: {path}")
 
 
@@ -212,7 +203,3 @@ def _hide_torch() -> None:
         return None if name.split(".", maxsplit=1)[0] == "torch" else found(name, package)
 
     importlib.util.find_spec = without_torch
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("ATTUNE_CACHE") or Path.home() / ".cache" / "attune") / "bench"

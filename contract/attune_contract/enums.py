@@ -115,6 +115,15 @@ class OutputFormat(StrEnum):
     """The whole model, and the adapter in `model/adapter/`."""
 
 
+class DeletionPolicy(StrEnum):
+    """What becomes of a run's files when its FineTuneJob is deleted."""
+
+    RETAIN = "Retain"
+    """They stay."""
+    DELETE = "Delete"
+    """Everything below `<uri>/runs/<run id>/` is removed, the published model too."""
+
+
 class MetricName(StrEnum):
     """What is measured on the held-out rows, for base and tuned alike."""
 
@@ -188,7 +197,16 @@ class OutcomeState(StrEnum):
     BLOCKED = "Blocked"
     """Something that a person must provide is missing (Secret, bucket, model); looked for again at intervals."""
     STOPPED = "Stopped"
-    """Asked to stop."""
+    """Asked to stop, or out of budget; with a checkpoint saved where the exit code is 30."""
+
+
+class StopReason(StrEnum):
+    """Why training stopped with a checkpoint before its end (exit code 30)."""
+
+    SIGNAL = "Signal"
+    """SIGTERM: the pod had to go, by suspension, eviction, preemption or a drained node."""
+    BUDGET = "Budget"
+    """What spec.budget leaves for this attempt is used up."""
 
 
 class ExitCode(IntEnum):
@@ -205,13 +223,13 @@ class ExitCode(IntEnum):
     OUT_OF_MEMORY = 12
     """The model, batch or sequence does not fit. Final."""
     DIVERGED = 13
-    """The loss became NaN or infinite. Final."""
+    """The loss became NaN or infinite, or exploded. Final."""
     STALLED = 14
     """No progress for too long. Retried."""
     STORE_UNREACHABLE = 20
     """Object store unreachable, or something there is missing. Retried."""
     STOPPED_WITH_CHECKPOINT = 30
-    """Stopped on request with a checkpoint saved. Not counted as a failure."""
+    """Stopped on request, or out of budget, with a checkpoint saved. Not counted as a failure."""
 
 
 FINAL_EXIT_CODES = frozenset(

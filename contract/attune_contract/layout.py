@@ -12,6 +12,10 @@ GENERAL_DATA = "data/general.parquet"
 JUDGEMENTS = {".jsonl": "data/judgements.jsonl", ".csv": "data/judgements.csv"}
 """What people said of answers (HumanPreference), as it was given, by the kind of file."""
 CHECKPOINTS = "checkpoints"
+CHECKPOINT_DESCRIPTION = "checkpoint.json"
+"""In a checkpoint: what it was made from, such as step, tokens, and digests of configuration, data and model."""
+CHECKPOINT_STATE = "state"
+"""In a checkpoint: the folder of what training needs, beside the weights, to go on exactly."""
 MODEL = "model"
 ADAPTER_IN_BOTH = "model/adapter"
 VALIDATION_REPORT = "reports/validation.json"
@@ -37,6 +41,16 @@ def run_uri(output_uri: str, run_id: str) -> str:
 def result_path(stage: str) -> str:
     """Where a stage leaves its complete Outcome: a repeated attempt reports it again instead of working again."""
     return f"results/{stage.lower()}.json"
+
+
+def attempt_log(stage: str, attempt: int) -> str:
+    """The log of an attempt that did not succeed, secrets masked."""
+    return f"reports/attempts/{stage.lower()}-{attempt}.log"
+
+
+def attempt_stacks(stage: str, attempt: int) -> str:
+    """Where each process of an attempt that stalled stood: a stack trace of all its threads."""
+    return f"reports/attempts/{stage.lower()}-{attempt}.stacks.txt"
 
 
 def checkpoint_path(step: int) -> str:

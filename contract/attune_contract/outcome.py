@@ -9,7 +9,7 @@ from typing import Literal
 from attune_contract import VERSION
 from attune_contract.base import Reported
 from attune_contract.datafacts import DataFacts
-from attune_contract.enums import DataWarning, MetricName, OutcomeState, Stage
+from attune_contract.enums import DataWarning, MetricName, OutcomeState, Stage, StopReason
 from attune_contract.gate import Checks
 from attune_contract.monitoring import Monitoring
 from attune_contract.packed import packed, unpacked
@@ -18,6 +18,9 @@ MAX_BYTES = 4096
 """Kubernetes cuts a container's termination message there, and cut JSON is no JSON."""
 MAX_MESSAGE = 1024
 MIN_MESSAGE = 128
+LOG_LINES = 20
+"""So many of the last lines of its log does an attempt that failed bring along, at most."""
+MAX_LOG_LINE = 300
 HEAD = ("version", "runID", "stage", "attempt", "state", "reason", "message")
 """Fields that stay readable for whoever looks at a pod, however much else there is."""
 FEW_ERRORS = 5
@@ -235,6 +238,16 @@ class Outcome(Reported):
     """What a look at training data came to."""
     artifacts: tuple[Artifact, ...] = ()
     """What this stage left below the run."""
+    stop_reason: StopReason | None = None
+    """Why training stopped before its end (state Stopped with a checkpoint)."""
+    resumed_from_step: int | None = None
+    """Training: the step of the checkpoint that this attempt went on from; 0: it began at the beginning."""
+    checkpoint: Artifact | None = None
+    """Training that did not get to its end: the last complete checkpoint, from which another attempt goes on."""
+    log_tail: tuple[str, ...] = ()
+    """The last lines of the log of an attempt that failed, secrets masked; all of it is in the attempt's log."""
+    warnings: tuple[str, ...] = ()
+    """What went wrong without ending the stage, a sentence each, such as a checkpoint that could not be used."""
     report_uri: str | None = None
     model_uri: str | None = None
     manifest_uri: str | None = None
@@ -246,9 +259,9 @@ class Outcome(Reported):
 
         Where that is not enough, all but its head is packed (`packed`): twenty errors fit that are much alike, as
         errors mostly are. What is too much even so is left out, the least needed first: errors beyond the first few,
-        what warnings say, what the estimate assumes, labels, the last errors, figures of slices, checks that decide
-        nothing; then the message is cut, and the last figures go. Nothing is lost by that: counts stay, and the
-        stage's report has all of it.
+        the oldest lines of the log, what warnings say, what the estimate assumes, labels, the last errors, figures of
+        slices, checks that decide nothing; then the message is cut, and the last figures go. Nothing is lost by that:
+        counts stay, and the stage's report has all of it.
 
         Raises:
             ValueError: it does not fit even so (more artifacts or results than a stage has).
@@ -276,6 +289,11 @@ def _fewer_errors(outcome: Outcome, kept: int) -> Outcome | None:
     if found is None or len(found.errors) <= kept:
         return None
     return _with_validation(outcome, errors=found.errors[:-1])
+
+
+def _fewer_log_lines(outcome: Outcome) -> Outcome | None:
+    """The oldest line goes: what ended the attempt is said at the end."""
+    return outcome.model_copy(update={"log_tail": outcome.log_tail[1:]}) if outcome.log_tail else None
 
 
 def _silent_warning(outcome: Outcome) -> Outcome | None:
@@ -325,6 +343,10 @@ def _fewer_results(outcome: Outcome) -> Outcome | None:
     return outcome.model_copy(update={"evaluation": outcome.evaluation[:-1]}) if len(outcome.evaluation) > 1 else None
 
 
+def _fewer_warnings(outcome: Outcome) -> Outcome | None:
+    return outcome.model_copy(update={"warnings": outcome.warnings[:-1]}) if outcome.warnings else None
+
+
 def _shorter_message(outcome: Outcome) -> Outcome | None:
     if len(outcome.message) <= MIN_MESSAGE:  # characters may have four bytes each
         return None
@@ -338,6 +360,7 @@ def _with_validation(outcome: Outcome, **fields: object) -> Outcome:
 
 _REDUCTIONS: tuple[Callable[[Outcome], Outcome | None], ...] = (
     lambda outcome: _fewer_errors(outcome, FEW_ERRORS),
+    _fewer_log_lines,
     _silent_warning,
     _fewer_assumptions,
     _fewer_labels,
@@ -346,6 +369,7 @@ _REDUCTIONS: tuple[Callable[[Outcome], Outcome | None], ...] = (
     _fewer_checks,
     _shorter_monitoring,
     _shorter_message,
+    _fewer_warnings,
     _fewer_results,
 )
 """How an Outcome that is too long gets shorter, one piece at a time; None where there is no more of it to leave out."""

@@ -28,8 +28,16 @@ class Progress(Reported):
     """Training: mean over the first measured steps (the very first one apart); None until there are enough."""
     measured_steps: Count | None = None
     """How many steps that mean is over."""
+    checkpoint_step: Count | None = None
+    """Training: the step of the last complete checkpoint, from which another attempt goes on; None: none yet."""
+    checkpoint_seconds: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    """Training: how long the last checkpoint took, from its beginning until it was complete in the store."""
+    resumed_from_step: Count = 0
+    """Training: the step of the checkpoint that this attempt went on from; 0: it began at the beginning."""
     eta_seconds: Annotated[float, Field(ge=0, le=1e9)] | None = None
     message: str = ""
+    warnings: tuple[str, ...] = ()
+    """What went wrong without ending the stage, a sentence each, such as a checkpoint that could not be used."""
     updated_at: str
     """RFC 3339, UTC."""
 

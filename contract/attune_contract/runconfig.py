@@ -3,15 +3,17 @@
 It is mounted at `RUN_CONFIG_PATH`; on a laptop `--config FILE` names it. Credentials are mounted beside it as files.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from attune_contract import VERSION, layout
 from attune_contract.base import Frozen
 from attune_contract.enums import Role, Stage
 from attune_contract.monitoring import Look
 from attune_contract.outcome import Artifact
-from attune_contract.quantities import Money, Quantity
-from attune_contract.spec import Budget, Workload
+from attune_contract.quantities import Money, Quantity, seconds
+from attune_contract.spec import Budget, Checkpoint, Workload
 
 RUN_CONFIG_PATH = "/etc/attune/run/config.json"
 CREDENTIALS_PATH = "/etc/attune/credentials"
@@ -65,6 +67,21 @@ class RuntimeFacts(Frozen):
     currency: str = "USD"
 
 
+class CheckpointPlan(Frozen):
+    """How often training state is saved, and how much of it is kept (spec.training.checkpoint, resolved)."""
+
+    interval_seconds: Annotated[float, Field(ge=0)] = 600.0
+    """Time between checkpoints, from the beginning of one to that of the next."""
+    keep: Annotated[int, Field(ge=1)] = 2
+    """Complete checkpoints that are kept; older ones are removed once a newer one is complete."""
+
+    @classmethod
+    def of(cls, given: Checkpoint | None) -> "CheckpointPlan":
+        """What the manifest says, or the defaults."""
+        said = given or Checkpoint()
+        return cls(interval_seconds=seconds(said.interval), keep=said.keep)
+
+
 class RunConfig(Frozen):
     """Everything a stage needs to know, except secrets."""
 
@@ -80,6 +97,13 @@ class RunConfig(Frozen):
     """What earlier stages left below the run, with digests as the operator recorded them: verified before use."""
     facts: dict[str, str] = {}
     """Figures of earlier stages that the report and manifest repeat, such as the start of the run."""
+    checkpoint: CheckpointPlan = CheckpointPlan()
+    """When the train stage saves its state."""
+    grace_seconds: Annotated[int, Field(ge=1)] = 30
+    """Seconds from SIGTERM until the pod is killed (its terminationGracePeriodSeconds)."""
+    deadline_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Seconds from its start after which the train stage stops with a checkpoint: what spec.budget leaves for this
+    attempt; None: as long as it takes."""
     monitoring: Look | None = None
     """What the Monitor stage looks at; None for the steps of a run. Of `workload` it acts on `output` (it writes below
     `<output.uri>/runs/<run.id>/`, where run.id is the TunedModel's uid: the history is one for all looks),

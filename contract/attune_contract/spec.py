@@ -14,6 +14,7 @@ from attune_contract.enums import (
     ClassWeights,
     DataFormat,
     DataWarning,
+    DeletionPolicy,
     Method,
     MetricName,
     OutputFormat,
@@ -290,6 +291,8 @@ class Output(Frozen):
     """Name of a TunedModel that gets the result as its next version."""
     credentials_secret: SecretName | None = None
     """Secret in this namespace with the keys to the output (see model.credentialsSecret)."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+    """What becomes of the run's files when the FineTuneJob is deleted."""
 
     def resolved_format(self, tuning: TuningType) -> OutputFormat:
         """The format as given, or the natural one for the kind of tuning."""
@@ -300,9 +303,10 @@ class Budget(Frozen):
     """What the run may take at most."""
 
     max_cost: Money | None = None
-    """Money at the runtime's prices, as text: `"25.00"`."""
+    """Money at the runtime's prices, over all attempts, as text: `"25.00"`."""
     max_duration: Duration | None = None
-    """Time from the first attempt on, such as `6h`."""
+    """Time that the run's pods may run, over all attempts, such as `6h`. Waiting in a queue or for a person is not
+    counted."""
 
 
 class Workload(Frozen):

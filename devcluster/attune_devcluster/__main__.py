@@ -39,9 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     up = commands.add_parser("up", help="bring the cluster up; does nothing where it is up")
-    up.add_argument(
-        "--with", dest="extras", choices=["kwok"], action="append", default=[], help="kwok: fake nodes for benchmarks"
-    )
+    extras = "kwok: fake nodes for benchmarks; kueue: queues with quota, kept up until it is taken away"
+    up.add_argument("--with", dest="extras", choices=sorted(local.OPTIONAL), action="append", default=[], help=extras)
+    up.add_argument("--without", choices=["kueue"], help="take it away, with its queues")
     up.set_defaults(command=_up)
     down = commands.add_parser("down", help="stop what `up` started, and nothing else")
     down.add_argument("--purge", action="store_true", help="delete the cluster's data too; caches of builds are kept")
@@ -68,16 +68,17 @@ def _image_parser(parser: argparse.ArgumentParser) -> None:
 def _up(layout: Layout, options: argparse.Namespace) -> int:
     chosen = choose(os.environ, kind_installed, docker_runs)
     with files.lock(layout.cache / "cluster.lock", "starting or stopping the cluster"):
-        description.save(layout, _bring_up(layout, chosen, with_kwok="kwok" in options.extras))
+        description.save(layout, _bring_up(layout, chosen, options.extras, options.without))
     return 0
 
 
-def _bring_up(layout: Layout, chosen: Kind, *, with_kwok: bool) -> Description:
+def _bring_up(layout: Layout, chosen: Kind, extras: list[str], without: str | None) -> Description:
     if chosen is Kind.DEVCLUSTER:
-        return local.up(layout, with_kwok=with_kwok)
-    if with_kwok:
+        return local.up(layout, extras, without)
+    if extras or without:
+        names = ", ".join([*extras, *([without] if without else [])])
         raise ClusterError(
-            f"kwok is started for the devcluster only, and this is {chosen.value}", hint="run kwok there yourself"
+            f"{names}: only for the devcluster, and this is {chosen.value}", hint="install and remove it there yourself"
         )
     if chosen is Kind.CONTEXT:
         existing.must_be_described(os.environ)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from attune_devcluster import kube_api
-from attune_devcluster.addresses import API_SERVER, ETCD, ETCD_PEER, NODE_IP, SERVICE_CIDR
+from attune_devcluster.addresses import SERVICE_CIDR, STANDING, Endpoints
 from attune_devcluster.components import Component, answers
 from attune_devcluster.paths import Layout
 
@@ -18,8 +18,9 @@ CLIENT_BURST = 600
 CONCURRENT_JOB_SYNCS = 20
 
 
-def etcd(layout: Layout, binaries: Mapping[str, Path]) -> Component:
+def etcd(layout: Layout, binaries: Mapping[str, Path], at: Endpoints = STANDING) -> Component:
     """The store of the API server. Without fsync: a machine that loses power loses this cluster, and nothing else."""
+    client, peer = f"http://{at.etcd}", f"http://{at.etcd_peer}"
     return Component(
         name="etcd",
         argv=(
@@ -28,30 +29,31 @@ def etcd(layout: Layout, binaries: Mapping[str, Path]) -> Component:
             "--unsafe-no-fsync",
             "--quota-backend-bytes=4294967296",
             "--auto-compaction-retention=10m",
-            f"--listen-client-urls={ETCD}",
-            f"--advertise-client-urls={ETCD}",
-            f"--listen-peer-urls={ETCD_PEER}",
-            f"--initial-advertise-peer-urls={ETCD_PEER}",
-            f"--initial-cluster=default={ETCD_PEER}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
             "--log-level=warn",
         ),
-        ready=lambda: answers(f"{ETCD}/health"),
-        listens=(ETCD.removeprefix("http://"), ETCD_PEER.removeprefix("http://")),
+        ready=lambda: answers(f"{client}/health"),
+        listens=(at.etcd, at.etcd_peer),
     )
 
 
-def api_server(layout: Layout, binaries: Mapping[str, Path]) -> Component:
+def api_server(layout: Layout, binaries: Mapping[str, Path], at: Endpoints = STANDING) -> Component:
     """The API server, with RBAC and the default admission plugins (pod security among them)."""
     pki = layout.pki
+    address, _, port = at.api_server.rpartition(":")
     return Component(
         name="kube-apiserver",
         argv=(
             str(binaries["kube-apiserver"]),
-            f"--etcd-servers={ETCD}",
+            f"--etcd-servers=http://{at.etcd}",
             f"--cert-dir={pki}",
-            f"--bind-address={NODE_IP}",
-            f"--advertise-address={NODE_IP}",
-            "--secure-port=6443",
+            f"--bind-address={address}",
+            f"--advertise-address={address}",
+            f"--secure-port={port}",
             f"--token-auth-file={pki / 'tokens.csv'}",
             "--authorization-mode=Node,RBAC",
             f"--service-cluster-ip-range={SERVICE_CIDR}",
@@ -68,13 +70,14 @@ def api_server(layout: Layout, binaries: Mapping[str, Path]) -> Component:
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         ),
-        ready=lambda: kube_api.ready(layout),
-        listens=(API_SERVER.removeprefix("https://"),),
+        ready=lambda: kube_api.ready(layout, at),
+        listens=(at.api_server,),
     )
 
 
-def controller_manager(layout: Layout, binaries: Mapping[str, Path]) -> Component:
+def controller_manager(layout: Layout, binaries: Mapping[str, Path], at: Endpoints = STANDING) -> Component:
     """The controllers of Kubernetes itself."""
+    address, _, port = at.controller_manager.rpartition(":")
     return Component(
         name="kube-controller-manager",
         argv=(
@@ -85,19 +88,21 @@ def controller_manager(layout: Layout, binaries: Mapping[str, Path]) -> Componen
             "--use-service-account-credentials=true",
             "--allocate-node-cidrs=false",
             "--leader-elect=false",
-            "--bind-address=127.0.0.1",
+            f"--bind-address={address}",
+            f"--secure-port={port}",
             f"--kube-api-qps={CLIENT_QPS}",
             f"--kube-api-burst={CLIENT_BURST}",
             f"--concurrent-job-syncs={CONCURRENT_JOB_SYNCS}",
         ),
-        ready=lambda: answers("https://127.0.0.1:10257/healthz"),
-        listens=("127.0.0.1:10257",),
+        ready=lambda: answers(f"https://{at.controller_manager}/healthz"),
+        listens=(at.controller_manager,),
     )
 
 
-def scheduler(layout: Layout, binaries: Mapping[str, Path]) -> Component:
+def scheduler(layout: Layout, binaries: Mapping[str, Path], at: Endpoints = STANDING) -> Component:
     """The scheduler."""
     path = layout.config / "scheduler.json"
+    address, _, port = at.scheduler.rpartition(":")
     configuration = {
         "apiVersion": "kubescheduler.config.k8s.io/v1",
         "kind": "KubeSchedulerConfiguration",
@@ -106,8 +111,13 @@ def scheduler(layout: Layout, binaries: Mapping[str, Path]) -> Component:
     }
     return Component(
         name="kube-scheduler",
-        argv=(str(binaries["kube-scheduler"]), f"--config={path}", "--bind-address=127.0.0.1"),
-        ready=lambda: answers("https://127.0.0.1:10259/healthz"),
-        listens=("127.0.0.1:10259",),
+        argv=(
+            str(binaries["kube-scheduler"]),
+            f"--config={path}",
+            f"--bind-address={address}",
+            f"--secure-port={port}",
+        ),
+        ready=lambda: answers(f"https://{at.scheduler}/healthz"),
+        listens=(at.scheduler,),
         configuration={path: json.dumps(configuration, indent=2)},
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from attune_devcluster.addresses import STANDING, Endpoints
 from attune_devcluster.build import module_folder
 from attune_devcluster.components import Component, answers
 from attune_devcluster.paths import Layout
@@ -20,11 +21,19 @@ STAGES = (
     "pod/fast/pod-ready.yaml",
     "pod/fast/pod-delete.yaml",
 )
-ADDRESS = "127.0.0.1:10247"
 
 
-def kwok(layout: Layout, binaries: Mapping[str, Path]) -> Component:
-    """The controller of the fake nodes."""
+def kwok(
+    layout: Layout, binaries: Mapping[str, Path], at: Endpoints = STANDING, stages: Sequence[str] = ()
+) -> Component:
+    """The controller of the fake nodes.
+
+    Args:
+        layout: folders.
+        binaries: of the cluster's programs.
+        at: where they listen.
+        stages: what pods do beside getting ready and going when they are deleted, as YAML documents.
+    """
     path = layout.config / "kwok-stages.yaml"
     folder = module_folder(KWOK) / "kustomize" / "stage"
     return Component(
@@ -35,10 +44,10 @@ def kwok(layout: Layout, binaries: Mapping[str, Path]) -> Component:
             f"--config={path}",
             f"--manage-nodes-with-annotation-selector={ANNOTATION}",
             "--cidr=10.80.0.0/16",  # never routed; only shown as the addresses of pods that do not run
-            f"--server-address={ADDRESS}",
+            f"--server-address={at.kwok}",
             "--node-lease-duration-seconds=40",
         ),
-        ready=lambda: answers(f"http://{ADDRESS}/healthz"),
-        listens=(ADDRESS,),
-        configuration={path: "\n---\n".join((folder / stage).read_text() for stage in STAGES)},
+        ready=lambda: answers(f"http://{at.kwok}/healthz"),
+        listens=(at.kwok,),
+        configuration={path: "\n---\n".join([*((folder / stage).read_text() for stage in STAGES), *stages])},
     )

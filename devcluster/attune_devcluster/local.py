@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from attune_devcluster import (
@@ -16,6 +16,7 @@ from attune_devcluster import (
     control_plane,
     fake_nodes,
     kube_api,
+    kueue,
     leftovers,
     network,
     node,
@@ -38,10 +39,11 @@ from attune_devcluster.console import duration, say
 from attune_devcluster.description import Description, Store
 from attune_devcluster.errors import ClusterError
 from attune_devcluster.paths import MODULES, Layout
-from attune_devcluster.tools import CLUSTER_TOOLS, KWOK
+from attune_devcluster.tools import CLUSTER_TOOLS, KUEUE, KWOK
 
 # kubelet before containerd, so that nothing new starts; etcd last, because the API server writes until its end.
 STOP_ORDER = (
+    "kueue",
     "kwok",
     "kubelet",
     "containerd",
@@ -55,27 +57,35 @@ STOP_ORDER = (
     "etcd",
 )
 # Started only when asked for.
-OPTIONAL = frozenset({"kwok"})
+OPTIONAL = frozenset({"kueue", "kwok"})
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def up(layout: Layout, *, with_kwok: bool = False) -> Description:
+def up(layout: Layout, extras: Collection[str] = (), without: str | None = None) -> Description:
     """Bring the cluster up; returns at once where it is up.
+
+    Args:
+        layout: folders.
+        extras: which of `OPTIONAL` are wanted as well. Kueue is kept up once it is installed.
+        without: the one that is taken away, with its objects.
 
     Raises:
         ClusterError: with what to do about it.
     """
     _must_be_root()
     packages.ensure(layout, packages.CLUSTER_PACKAGES)
+    extras = extras_to_run(layout, extras, without)
     wanted = [
         *CLUSTER_TOOLS,
         *build.command_line_tools(layout.path_without_tools(os.environ)),
-        *([KWOK] if with_kwok else []),
+        *(tool for tool in (KWOK, KUEUE) if tool.name in extras),
     ]
     binaries = build.ensure(layout, wanted)
     link(layout, binaries)
     begun = time.monotonic()
-    started = _start(layout, binaries, with_kwok=with_kwok)
+    started = _start(layout, binaries, extras)
+    if without == kueue.NAME and kueue.remove(layout):
+        say("cluster: Kueue is taken away, with its queues")
     if started:
         version = next(tool for tool in CLUSTER_TOOLS if tool.name == "kubelet").version(MODULES)
         say(f"cluster: up, Kubernetes {version}, node {NODE_NAME} ready after {duration(time.monotonic() - begun)}")
@@ -86,6 +96,12 @@ def up(layout: Layout, *, with_kwok: bool = False) -> Description:
         registry=REGISTRY,
         store=Store(S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY),
     )
+
+
+def extras_to_run(layout: Layout, asked: Collection[str], without: str | None) -> set[str]:
+    """Which of `OPTIONAL` an `up` starts: those asked for, and Kueue where Jobs wait for it."""
+    kept = {kueue.NAME} if kueue.installed(layout) else set()
+    return {*asked, *kept} - {without}
 
 
 def down(layout: Layout, *, purge: bool) -> None:
@@ -113,7 +129,7 @@ def _must_be_root() -> None:
         )
 
 
-def _start(layout: Layout, binaries: Mapping[str, Path], *, with_kwok: bool) -> list[str]:
+def _start(layout: Layout, binaries: Mapping[str, Path], extras: Collection[str]) -> list[str]:
     pki.ensure(layout)
     network.ensure(layout)
     if all(processes.load(layout, name) is None for name in ("kubelet", "containerd")):
@@ -141,8 +157,10 @@ def _start(layout: Layout, binaries: Mapping[str, Path], *, with_kwok: bool) -> 
         lambda: kube_api.default_service_account(layout),
         "the default ServiceAccount",
     )
-    if with_kwok:
+    if "kwok" in extras:
         started += components.ensure(layout, [fake_nodes.kwok(layout, binaries)])
+    if "kueue" in extras:
+        started += kueue.ensure(layout, binaries)
     return started
 
 

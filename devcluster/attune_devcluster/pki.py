@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from attune_devcluster import files
@@ -38,6 +39,26 @@ def ensure(layout: Layout) -> None:
 def token(layout: Layout) -> str:
     """The administrator's bearer token."""
     return (layout.pki / "tokens.csv").read_text().partition(",")[0]
+
+
+def server_certificate(layout: Layout, folder: Path, names: Sequence[str]) -> None:
+    """Make `tls.crt` and `tls.key` in a folder, where they are missing: for a server that is its own authority.
+
+    Args:
+        layout: folders.
+        folder: where they go; below `layout.pki`, which only root reads.
+        names: what the server is called, as openssl writes it: `DNS:name` or `IP:address`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log, key, certificate = layout.logs / "openssl.log", folder / "tls.key", folder / "tls.crt"
+    if key.exists() and certificate.exists():
+        return
+    # Servers in Go that look after certificates themselves read the traditional form of a key only.
+    run(["openssl", "genrsa", "-traditional", "-out", _new(key), "2048"], log=log, hint=HINT)
+    names_of_it = ["-subj", f"/CN={folder.name}", "-addext", f"subjectAltName={','.join(names)}", "-days", "3650"]
+    run(["openssl", "req", "-x509", "-key", _new(key), *names_of_it, "-out", _new(certificate)], log=log, hint=HINT)
+    _new(key).replace(key)
+    _new(certificate).replace(certificate)
 
 
 def _certificate(folder: Path, name: str, log: Path) -> None:

@@ -82,3 +82,4 @@ CLUSTER_TOOLS = (
 HELM = Tool("helm", "helm", "helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3")
 KUBECTL = _kubernetes("kubectl")
 KWOK = Tool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok")
+KUEUE = Tool("kueue", "kueue", "sigs.k8s.io/kueue/cmd/kueue", "sigs.k8s.io/kueue")

@@ -12,7 +12,7 @@ import kopf
 from prometheus_client import CollectorRegistry
 
 from attune_operator import naming
-from attune_operator.controller import running
+from attune_operator.running import running
 from attune_operator.settings import Settings
 
 OWN = "attune.dev/v1alpha1"

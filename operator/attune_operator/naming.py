@@ -10,10 +10,11 @@ from typing import Any
 GROUP = "attune.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
-KIND = "FineTuneJob"
+KIND, FINETUNEJOBS = "FineTuneJob", "finetunejobs"
 SCHEDULE_KIND, SCHEDULES = "FineTuneSchedule", "finetuneschedules"
 CLUSTER_SCHEDULE_KIND, CLUSTER_SCHEDULES = "ClusterFineTuneSchedule", "clusterfinetuneschedules"
 TUNED_MODEL_KIND, TUNED_MODELS = "TunedModel", "tunedmodels"
+RUNTIMES = "tuningruntimes"
 
 RUN_LABEL = f"{GROUP}/run"
 """The run's UID; Jobs and Pods are watched by it, on the server."""
@@ -26,6 +27,16 @@ JOB_ANNOTATION = f"{GROUP}/finetunejob"
 """Name of the FineTuneJob that a Job or Pod works for; a label would cut names over 63 characters."""
 RUN_CONFIG_ANNOTATION = f"{GROUP}/run-config"
 """The RunConfig of an attempt, mounted into its pods as a file by the downward API."""
+RUNTIME_ANNOTATION = f"{GROUP}/runtime"
+"""On a Job: digest of the TuningRuntime that it was made from; a Job that never ran is made anew where that changed."""
+SWEEP_FINALIZER = f"{GROUP}/sweep"
+"""On a FineTuneJob with output.deletionPolicy Delete: it stays until its files are gone."""
+SWEEP = "sweep"
+"""Stage label of the Job that removes a deleted run's files, and the pods' command."""
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
+WORKLOAD_JOB_LABEL = "kueue.x-k8s.io/job-uid"
+"""On a Workload of Kueue's: UID of the Job that it stands for."""
 SCHEDULE_LABEL = f"{GROUP}/schedule"
 """UID of the FineTuneSchedule that made a FineTuneJob."""
 SCHEDULE_ANNOTATION = f"{GROUP}/finetuneschedule"
@@ -105,3 +116,8 @@ def look_name(name: str, uid: str, purpose: str, time: datetime, number: int) ->
 def hand_over_name(name: str) -> str:
     """Name of the ConfigMap with a TunedModel's URIs and flag."""
     return f"{name}-tunedmodel"
+
+
+def sweep_name(name: str, uid: str) -> str:
+    """Name of the Job that removes a deleted run's files."""
+    return f"{run_name(name, uid)}-{SWEEP}"

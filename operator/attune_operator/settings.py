@@ -20,7 +20,8 @@ class Settings(Frozen):
     """The operator's settings; the variable of `data_image` is ATTUNE_DATA_IMAGE, and so on."""
 
     data_image: str = ""
-    """Image of the preflight stage. Empty: the runtime's own image, which has all that preflight needs and more."""
+    """Image of preflight, and of looks at training data. Empty: the runtime's own image, which has all that they need
+    and more."""
     namespace: str = "attune-system"
     """Where the operator itself runs: network policies let it in to read progress."""
     prometheus_namespace: str = "monitoring"
@@ -37,6 +38,17 @@ class Settings(Frozen):
     """CPU request of preflight and publish pods."""
     preflight_memory: Quantity = "2Gi"
     """Memory of preflight pods."""
+    queue_all_stages: bool = False
+    """Preflight and publish wait in spec.queue too. Else only training and evaluation do; the others need no GPU."""
+    lost_node_seconds: Annotated[float, Field(ge=0)] = 300.0
+    """How long after its grace period a pod that is being deleted is waited for where its node is out of reach. 0: for
+    ever, until an admin says that the node is gone."""
+    leader_election: bool = False
+    """Work only while holding the Lease `attune` in the operator's namespace, and end when it is lost."""
+    identity: str = ""
+    """Name that the Lease is held by; empty: one of the process's own. In a cluster, the name of the pod."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """How long what is being worked on may take to end when the operator is told to stop."""
     image_pull_policy: Annotated[str, Field(pattern="^(Always|IfNotPresent|Never)$")] = "IfNotPresent"
     clock_config_map: str = ""
     """For tests only: a ConfigMap of the operator's namespace that moves the clock of schedules by `offsetSeconds`."""

@@ -23,6 +23,10 @@ class Key(NamedTuple):
     name: str
 
 
+class ClosedError(Exception):
+    """The queue hands out nothing more."""
+
+
 class WorkQueue:
     """See the module; every method is called from one event loop.
 
@@ -40,6 +44,7 @@ class WorkQueue:
         self._active: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._changed = asyncio.Event()
+        self._closed = False
 
     def __len__(self) -> int:
         """Keys that wait, due or not."""
@@ -67,8 +72,8 @@ class WorkQueue:
         self._failures.pop(key, None)
 
     async def get(self) -> Key:
-        """Waits for the next key that is due, and marks it as worked on until `done`."""
-        while True:
+        """Waits for the next key that is due, and marks it as worked on until `done`. Raises ClosedError."""
+        while not self._closed:
             now = self._clock()
             if key := self._pop_due(now):
                 self._active.add(key)
@@ -79,6 +84,12 @@ class WorkQueue:
                 await asyncio.wait_for(self._changed.wait(), wait)
             except TimeoutError:
                 continue
+        raise ClosedError
+
+    def close(self) -> None:
+        """Hands out nothing more: every worker ends once it is done with what it has."""
+        self._closed = True
+        self._changed.set()
 
     def done(self, key: Key) -> None:
         """Ends the work on a key; if it was added meanwhile, it is handed out again at its time."""
@@ -107,9 +118,14 @@ async def work(
         queue: where keys come from.
         reconcile: does the work; returns seconds until the key should come back, or None.
         failed: told of every failure, with the delay until the next try. No failure ends the worker.
+
+    Returns when the queue is closed.
     """
     while True:
-        key = await queue.get()
+        try:
+            key = await queue.get()
+        except ClosedError:
+            return
         try:
             again = await reconcile(key)
         except Exception as error:  # noqa: BLE001 - a worker that dies would stop every run; the failure is reported

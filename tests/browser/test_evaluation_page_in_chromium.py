@@ -41,7 +41,7 @@ def crowded(example: EvaluationDocument) -> EvaluationDocument:
             "notices": (LONG, HOSTILE),
             "checks": (Check(verdict=Verdict.FAILED, sentence=LONG + HOSTILE),),
             "comparisons": tuple(
-                c.model_copy(update={"slice_": LONG, "value": -1234567.0, "delta": -0.000012345})
+                c.model_copy(update={"slice": LONG, "value": -1234567.0, "delta": -0.000012345})
                 for c in example.comparisons
             ),
             "confusion": (

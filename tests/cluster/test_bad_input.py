@@ -90,10 +90,10 @@ def test_an_unknown_runtime_is_named_and_the_run_goes_on_when_it_is_there(team: 
 
 
 def test_a_field_that_is_not_acted_on_is_refused_by_its_path(team: Team) -> None:
-    team.submit(queue={"name": "team-a"}, training={"checkpoint": {"interval": "10m"}})
+    team.submit(output={"register": "router"}, training={"beta": 0.1})
     job = team.wait("job", "Stalled", reason="NotSupported", timeout=30)
-    assert "spec.queue" in job["status"]["message"]
-    assert "spec.training.checkpoint" in job["status"]["message"]
+    assert "spec.output.register" in job["status"]["message"]
+    assert "spec.training.beta" in job["status"]["message"]
     assert not team.jobs()
 
 

@@ -28,6 +28,12 @@ def render(cluster: Cluster, *args: str) -> subprocess.CompletedProcess[str]:
         ("get", "finetunejobs.attune.dev", True),
         ("update", "finetunejobs.attune.dev/status", True),
         ("update", "finetunejobs.attune.dev", False),
+        ("delete", "finetunejobs.attune.dev", False),
+        ("patch", "finetunejobs.attune.dev", True),
+        ("list", "workloads.kueue.x-k8s.io", True),
+        ("update", "workloads.kueue.x-k8s.io", False),
+        ("get", "nodes", True),
+        ("update", "nodes", False),
         ("create", "jobs.batch", True),
         ("update", "jobs.batch", False),
         ("list", "pods", True),
@@ -65,6 +71,15 @@ def test_the_operator_runs_as_nobody_with_nothing(cluster: Cluster) -> None:
     assert security["readOnlyRootFilesystem"] is True
     assert security["allowPrivilegeEscalation"] is False
     assert security["capabilities"]["drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize(("seconds", "may"), [("300", True), ("0", False)], ids=["given up in time", "never"])
+def test_pods_may_be_deleted_only_where_those_on_lost_nodes_are_given_up(
+    cluster: Cluster, seconds: str, may: bool
+) -> None:
+    rendered = render(cluster, "--set", f"operator.lostNodeSeconds={seconds}")
+    assert ("resources: [pods]\n    verbs: [delete]" in rendered.stdout) is may
+    assert ("resources: [nodes]" in rendered.stdout) is may
 
 
 def test_crds_are_kept_when_the_chart_goes(cluster: Cluster) -> None:

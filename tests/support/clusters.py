@@ -29,6 +29,13 @@ class Cluster:
             raise AssertionError(f"kubectl {' '.join(args)}: {done.stderr}")
         return done
 
+    def stream(self, *args: str) -> subprocess.Popen[str]:
+        """Starts kubectl; its output can be read as it comes. Whoever starts it ends it."""
+        env = {**os.environ, **self.env}
+        return subprocess.Popen(
+            ["kubectl", *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
     def get(self, kind: str, namespace: str | None = None, name: str | None = None, **options: str) -> JSON:
         """One object, or a list."""
         args = ["get", kind, *([name] if name else []), *(["-n", namespace] if namespace else []), "-o", "json"]

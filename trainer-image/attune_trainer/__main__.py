@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attune_contract.enums import Stage
+from attune_contract.enums import OutcomeState, Stage
 from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RUN_CONFIG_PATH, RunConfig
-from attune_trainer import configuration, hub, imports, launch, outcomes, progress, stop
+from attune_trainer import configuration, hub, imports, launch, logs, outcomes, progress, stop, supervision
 from attune_trainer.context import Context
 from attune_trainer.distributed import Process
 
@@ -55,14 +55,17 @@ EXAMPLE = """\
   }
 }
 """
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _CODES = """\
 exit codes:
   0 complete; 10 bad input; 11 bad configuration; 12 out of memory; 13 diverged (10 to 13: the same again would fail
-  again); 20 store unreachable or something missing; 143 stopped on request; 1 a fault nobody foresaw
+  again); 14 stalled; 20 store unreachable or something missing; 30 training stopped with a checkpoint saved, on
+  request or out of budget; 143 stopped on request without one; 1 a fault nobody foresaw
 
 environment:
   ATTUNE_OUTCOME_PATH   file that takes the Outcome (default /dev/termination-log; printed where neither is there)
   ATTUNE_PROGRESS_PORT  port that answers /progress and /metrics (default 9400; none on a laptop)
+  ATTUNE_STALL_SECONDS  seconds without progress in training that are never a stall (default 120)
   AWS_*, HF_TOKEN       keys for roles whose Secret the RunConfig does not name
 """
 
@@ -89,17 +92,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     stage = Stage(asked.stage.capitalize())
     warnings.simplefilter("ignore", FutureWarning)  # libraries' notes to their own developers
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
     document, config = configuration.read(asked.config)
-    if isinstance(config, RunConfig) and launch.is_needed(config, stage, os.environ):
-        return launch.run(config, asked.config, os.environ)
-    last_words = partial(_say_stopped, document, stage, os.environ)
-    stop.on_sigterm(last_words, outcomes.TERMINATED)
+    if isinstance(config, RunConfig) and launch.is_needed(stage, os.environ):
+        return supervision.run(config, asked.config, os.environ)
+    tail = _tail(config, os.environ)
+    board = _board(config, stage, os.environ) if isinstance(config, RunConfig) else None
+    grace = config.grace_seconds if isinstance(config, RunConfig) else 0
+    stopper = stop.Stopper(partial(_say_stopped, document, stage, os.environ, board), outcomes.TERMINATED, grace)
+    stopper.listen()
+    if launch.collects(os.environ):
+        launch.report_for_duty(os.environ)
     if isinstance(config, RunConfig):
         imports.keep_out(imports.unused(config.workload, stage))
-    outcome, code = attempt(document, config, stage, os.environ)
+    outcome, code = attempt(document, config, stage, os.environ, board=board, stopper=stopper)
+    logging.getLogger(__name__).info("%s: %s: %s", outcome.stage.value, outcome.reason, outcome.message)
+    if isinstance(config, RunConfig) and outcome.state is OutcomeState.FAILED and not launch.collects(os.environ):
+        outcome = outcome.model_copy(update={"log_tail": tail.last()})
+        logs.leave_log(config, os.environ, stage, tail)
     _report(outcome, code, os.environ)
-    return code
+    return launch.exit_code(code, Process.of(os.environ), os.environ)
+
+
+def _tail(config: RunConfig | Exception, environment: Mapping[str, str]) -> logs.Tail:
+    """Keeps what is logged from now on."""
+    tail = logs.Tail(logs.mask_for(config if isinstance(config, RunConfig) else None, environment))
+    handler = logs.Handler(tail)
+    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+    logging.getLogger().addHandler(handler)
+    return tail
 
 
 def _report(outcome: Outcome, code: int, environment: Mapping[str, str]) -> None:
@@ -108,11 +129,16 @@ def _report(outcome: Outcome, code: int, environment: Mapping[str, str]) -> None
         launch.leave(Path(environment[launch.FOLDER_VARIABLE]), process.rank, outcome, code)
     elif process.is_first:
         outcomes.emit(outcome, environment, sys.stdout)
-    logging.getLogger(__name__).info("%s: %s: %s", outcome.stage.value, outcome.reason, outcome.message)
 
 
 def attempt(
-    document: dict[str, Any], config: RunConfig | Exception, stage: Stage, environment: MutableMapping[str, str]
+    document: dict[str, Any],
+    config: RunConfig | Exception,
+    stage: Stage,
+    environment: MutableMapping[str, str],
+    *,
+    board: progress.Board | None = None,
+    stopper: stop.Stopper | None = None,
 ) -> tuple[Outcome, int]:
     """One attempt at a stage, with every error turned into an Outcome.
 
@@ -121,29 +147,37 @@ def attempt(
         config: the same as a model, or what is wrong with it.
         stage: which stage.
         environment: the process's variables; what the Hub's client reads is set in them.
+        board: where the stage says how far it is; left out: one of its own.
+        stopper: knows whether the pod must go; left out: it need not.
 
     Returns:
         What to report, and the exit code.
     """
     if isinstance(config, Exception):
         return outcomes.of_error(config, document, stage)
+    board = board or _board(config, stage, environment)
     try:
         hub.prepare(environment, config.workload)
         with tempfile.TemporaryDirectory(prefix="attune-") as scratch:
-            outcome = _entry(stage)(_context(config, stage, environment, Path(scratch)))
+            log = logging.getLogger("attune_trainer")
+            given = Context(config, stage, environment, Path(scratch), board, _now, log, stopper or stop.never())
+            if Process.of(environment).is_first:
+                progress.serve(board, progress.port(config, environment))
+            outcome = _entry(stage)(given)
     except Exception as error:  # noqa: BLE001 - whatever it is, the operator must be told
-        return outcomes.of_error(error, document, stage)
+        return outcomes.of_error(error, document, stage, board.kept())
     return outcome, outcomes.exit_code_of(outcome)
 
 
-def _context(config: RunConfig, stage: Stage, environment: MutableMapping[str, str], scratch: Path) -> Context:
-    def now() -> datetime:
-        return datetime.now(UTC)
+def _now() -> datetime:
+    return datetime.now(UTC)
 
-    board = progress.Board(config.run.id, stage, config.run.attempt, now)
-    if Process.of(environment).is_first:
-        progress.serve(board, progress.port(config, environment))
-    return Context(config, stage, environment, scratch, board, now, logging.getLogger("attune_trainer"))
+
+def _board(config: RunConfig, stage: Stage, environment: Mapping[str, str]) -> progress.Board:
+    """Where the stage says how far it is; of training, what is kept is left for the process that watches over it."""
+    tells = launch.collects(environment) and Process.of(environment).is_first
+    on_keep = partial(launch.leave_kept, environment) if tells else lambda _: None
+    return progress.Board(config.run.id, stage, config.run.attempt, _now, on_keep)
 
 
 def _entry(stage: Stage) -> Callable[[Context], Outcome]:
@@ -153,9 +187,11 @@ def _entry(stage: Stage) -> Callable[[Context], Outcome]:
     return entry
 
 
-def _say_stopped(document: dict[str, Any], stage: Stage, environment: MutableMapping[str, str]) -> None:
-    if Process.of(environment).is_first and not launch.collects(environment):
-        outcomes.emit(outcomes.stopped(document, stage), environment, sys.stdout)
+def _say_stopped(
+    document: dict[str, Any], stage: Stage, environment: Mapping[str, str], board: progress.Board | None
+) -> None:
+    outcome = outcomes.stopped(document, stage, board.kept() if board else {})
+    _report(outcome, outcomes.TERMINATED, environment)
 
 
 if __name__ == "__main__":

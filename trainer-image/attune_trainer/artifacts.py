@@ -48,13 +48,16 @@ class RunFiles:
 
     def put_folder(self, path: str, source: Path) -> Artifact:
         """Writes all files of a local folder; `path` ends in `/`. A marker such as COMPLETE is the caller's to add."""
-        names = digests.files_below(source)
-        for name in names:
+        return self.put_files(path, source)[0]
+
+    def put_files(self, path: str, source: Path) -> tuple[Artifact, dict[str, str]]:
+        """The same; and the digest of each file, for a marker that names them."""
+        files = digests.of_files(source, digests.files_below(source))
+        for name in files:
             self.store.put_file(self.uri(path) + "/" + name, source / name)
-        size = sum((source / name).stat().st_size for name in names)
-        return Artifact(
-            path=path, digest=digests.of_folder(digests.of_files(source, names)), size_bytes=size, stage=self.stage
-        )
+        size = sum((source / name).stat().st_size for name in files)
+        artifact = Artifact(path=path, digest=digests.of_folder(files), size_bytes=size, stage=self.stage)
+        return artifact, files
 
     def fetch(self, artifact: Artifact, target: Path) -> Path:
         """Copies an artifact, object or folder, to a local path.

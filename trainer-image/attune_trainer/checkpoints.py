@@ -1,4 +1,7 @@
-"""Checkpoints below a run: a folder per step that exists only once its COMPLETE does.
+"""The checkpoint at the end of training: a folder that exists only once its COMPLETE does.
+
+It is named by the steps that were done; its weights may be those of an earlier one that was the best (checkpoint.json
+says which). Those that are written while training goes on are in `checkpointing/`.
 
 | file | what |
 | --- | --- |
@@ -9,35 +12,36 @@
 """
 
 import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attune_contract import VERSION, layout
 from attune_contract.enums import Stage
 from attune_contract.outcome import Artifact
-from attune_trainer import digests
 from attune_trainer.artifacts import RunFiles
+from attune_trainer.checkpointing import store
 from attune_trainer.errors import DigestMismatchError, InvalidConfigurationError
 
-DESCRIPTION = "checkpoint.json"
+if TYPE_CHECKING:  # its module imports torch, and later stages only read
+    from attune_trainer.methods.base import Trained
+
+DESCRIPTION = layout.CHECKPOINT_DESCRIPTION
 
 
-def write(run: RunFiles, folder: Path, step: int, description: dict[str, Any]) -> Artifact:
+def write(run: RunFiles, folder: Path, trained: "Trained", description: dict[str, Any]) -> Artifact:
     """Uploads a checkpoint, its marker last.
 
     Args:
         run: the run's files.
         folder: local folder with weights and tokenizer; the description is added to it.
-        step: optimizer steps done.
+        trained: what training came to.
         description: what the weights were made from.
     """
-    text = json.dumps({"version": VERSION, "step": step, **description}, indent=2) + "\n"
-    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
-    path = layout.checkpoint_path(step)
-    artifact = run.put_folder(f"{path}/", folder)
-    files = digests.of_files(folder, digests.files_below(folder))
-    run.put_json(f"{path}/{layout.COMPLETE}", {"version": VERSION, "digest": artifact.digest, "files": files})
-    return artifact
+    begun = time.monotonic()
+    document = {"version": VERSION, "step": trained.step, "tokens": trained.figures.tokens, **description}
+    (folder / DESCRIPTION).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return store.write(run, folder, trained.figures.steps, lambda: time.monotonic() - begun)
 
 
 def read(run: RunFiles, inputs: tuple[Artifact, ...], folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RunConfig
 from attune_trainer.artifacts import RunFiles
 from attune_trainer.progress import Board
+from attune_trainer.stop import Stopper, never
 from attune_trainer.storage.resolve import Stores
 
 
@@ -27,6 +28,7 @@ class Context:
         board: where the stage says how far it is.
         now: the wall clock, in UTC.
         log: for people who read the pod's log.
+        stopper: knows whether the pod must go.
     """
 
     config: RunConfig
@@ -36,6 +38,7 @@ class Context:
     board: Board
     now: Callable[[], datetime]
     log: logging.Logger
+    stopper: Stopper = field(default_factory=never)
 
     @cached_property
     def stores(self) -> Stores:

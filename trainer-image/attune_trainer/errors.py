@@ -17,12 +17,13 @@ StageError                      what ended the stage, for people and for the ope
 │       ├── DoesNotFitError         training needs more memory than there is
 │       └── OverBudgetError         even the low estimate is over spec.budget
 ├── OutOfMemoryError            12
-└── DivergedError               13: the loss is NaN or infinite
+├── DivergedError               13: the loss is NaN, infinite or exploded
+└── StoppedError                30, Stopped: asked to stop or out of budget, with a checkpoint saved
 """
 
 from typing import ClassVar
 
-from attune_contract.enums import ExitCode, OutcomeState
+from attune_contract.enums import ExitCode, OutcomeState, StopReason
 from attune_contract.outcome import Artifact, Estimate, Validation
 
 
@@ -171,10 +172,33 @@ class OutOfMemoryError(StageError):
 
 
 class DivergedError(StageError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite, or exploded."""
 
     exit_code = ExitCode.DIVERGED
     reason = "Diverged"
+
+
+class StoppedError(StageError):
+    """Training stopped before its end, and another attempt goes on from where it did.
+
+    Args:
+        why: whether it was asked to, or is out of budget.
+        checkpoint: where another attempt goes on from.
+    """
+
+    exit_code = ExitCode.STOPPED_WITH_CHECKPOINT
+    state = OutcomeState.STOPPED
+    reason = "Stopped"
+
+    def __init__(self, why: StopReason, checkpoint: Artifact) -> None:
+        step = checkpoint.path.strip("/").rsplit("/", 1)[-1]
+        because = {
+            StopReason.SIGNAL: "as it was asked to; another attempt goes on from there",
+            StopReason.BUDGET: "as spec.budget is used up; raise it, and another attempt goes on from there",
+        }
+        super().__init__(f"Training stopped after step {step} with a checkpoint, {because[why]}.")
+        self.why = why
+        self.checkpoint = checkpoint
 
 
 def blocked(problems: list[BlockedError]) -> BlockedError:

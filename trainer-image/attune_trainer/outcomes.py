@@ -4,12 +4,13 @@ import logging
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from attune_contract.enums import ExitCode, OutcomeState, Stage
 from attune_contract.outcome import Outcome
 from attune_contract.runconfig import TERMINATION_LOG
-from attune_trainer.errors import OutOfMemoryError, StageError
+from attune_trainer.errors import OutOfMemoryError, StageError, StoppedError
 
 PATH_VARIABLE = "ATTUNE_OUTCOME_PATH"
 TERMINATED = 128 + 15
@@ -17,13 +18,16 @@ TERMINATED = 128 + 15
 _log = logging.getLogger(__name__)
 
 
-def of_error(error: BaseException, document: Mapping[str, Any], stage: Stage) -> tuple[Outcome, int]:
+def of_error(
+    error: BaseException, document: Mapping[str, Any], stage: Stage, kept: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Outcome, int]:
     """The Outcome and exit code of a stage that raised.
 
     Args:
         error: what it raised; anything but a StageError is a fault that nobody foresaw.
         document: the RunConfig as it was read, perhaps not a valid one.
         stage: as the command line says.
+        kept: fields that the Outcome has however the stage ended (`progress.Board.kept`).
     """
     known = error if isinstance(error, StageError) else _translated(error)
     outcome = Outcome(
@@ -35,16 +39,32 @@ def of_error(error: BaseException, document: Mapping[str, Any], stage: Stage) ->
         validation=getattr(known, "validation", None),
         estimate=getattr(known, "estimate", None),
         artifacts=getattr(known, "artifacts", ()),
+        stop_reason=getattr(known, "why", None),
+        **kept,
     )
+    if isinstance(known, StoppedError):
+        outcome = outcome.model_copy(update={"checkpoint": known.checkpoint})
     if outcome.validation is not None:
         outcome = outcome.model_copy(update={"report_uri": outcome.validation.report_uri})
     return outcome, int(known.exit_code)
 
 
-def stopped(document: Mapping[str, Any], stage: Stage) -> Outcome:
-    """The Outcome after SIGTERM."""
-    message = f"The {stage.value} stage was asked to stop before it was complete; another attempt starts it afresh."
-    return Outcome(**identity(document), stage=stage, state=OutcomeState.STOPPED, reason="Terminated", message=message)
+def stopped(document: Mapping[str, Any], stage: Stage, kept: Mapping[str, Any] = MappingProxyType({})) -> Outcome:
+    """The Outcome after SIGTERM where no checkpoint could be saved for it.
+
+    Args:
+        document: the RunConfig as it was read.
+        stage: as the command line says.
+        kept: fields that the Outcome has however the stage ended, such as an earlier checkpoint.
+    """
+    then = "goes on from its last checkpoint" if kept.get("checkpoint") else "starts it afresh"
+    return Outcome(
+        **{**identity(document), **kept},
+        stage=stage,
+        state=OutcomeState.STOPPED,
+        reason="Terminated",
+        message=f"The {stage.value} stage was asked to stop before it was complete; another attempt {then}.",
+    )
 
 
 def identity(document: Mapping[str, Any]) -> dict[str, Any]:

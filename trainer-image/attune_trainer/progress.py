@@ -8,10 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from attune_contract.enums import Stage
+from attune_contract.outcome import Artifact
 from attune_contract.progress import Progress
 from attune_contract.runconfig import PROGRESS_PORT, RunConfig
 
 PORT_VARIABLE = "ATTUNE_PROGRESS_PORT"
+MOST_WARNINGS = 5
 _GAUGES = {
     "step": "Optimizer steps in training, rows elsewhere.",
     "total_steps": "Steps that the stage has in all; 0 while unknown.",
@@ -20,22 +22,65 @@ _GAUGES = {
     "learning_rate": "Learning rate, last logged.",
     "tokens_per_second": "Tokens through the model per second, padding not counted.",
     "eta_seconds": "Seconds that are left, as far as one can tell.",
+    "checkpoint_step": "Step of the last complete checkpoint.",
+    "checkpoint_seconds": "Seconds that the last checkpoint took until it was complete in the store.",
+    "resumed_from_step": "Step of the checkpoint that this attempt went on from; 0 where it began at the beginning.",
 }
 _log = logging.getLogger(__name__)
 
 
 class Board:
-    """The one mutable thing of a stage: what it says of itself while it works. Safe to use from threads."""
+    """The one mutable thing of a stage: what it says of itself while it works. Safe to use from threads.
 
-    def __init__(self, run_id: str, stage: Stage, attempt: int, now: Callable[[], datetime]) -> None:
+    Args:
+        run_id: the run.
+        stage: the stage.
+        attempt: which one at it.
+        now: the wall clock, in UTC.
+        on_keep: told of what the Outcome says however the stage ends, each time that changes.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        stage: Stage,
+        attempt: int,
+        now: Callable[[], datetime],
+        on_keep: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    ) -> None:
         self._now = now
+        self._on_keep = on_keep
         self._lock = threading.Lock()
+        self._kept: dict[str, Any] = {}
         self._progress = Progress(run_id=run_id, stage=stage, attempt=attempt, updated_at=_rfc3339(now()))
 
     def update(self, **fields: Any) -> None:
         """Sets fields of Progress by name; the others stay."""
         with self._lock:
             self._progress = self._progress.model_copy(update={**fields, "updated_at": _rfc3339(self._now())})
+
+    def warn(self, text: str) -> None:
+        """Adds a sentence to what went wrong without ending the stage; the last few are kept."""
+        with self._lock:
+            said = (*self._progress.warnings, text)[-MOST_WARNINGS:]
+            self._progress = self._progress.model_copy(update={"warnings": said, "updated_at": _rfc3339(self._now())})
+        self._on_keep(self.kept())
+
+    def keep(self, checkpoint: Artifact | None, resumed_from_step: int) -> None:
+        """Takes down what the Outcome says however the stage ends.
+
+        Args:
+            checkpoint: the last complete one.
+            resumed_from_step: where this attempt went on from; 0: at the beginning.
+        """
+        with self._lock:
+            self._kept = {"checkpoint": checkpoint, "resumed_from_step": resumed_from_step}
+        self._on_keep(self.kept())
+
+    def kept(self) -> dict[str, Any]:
+        """The same, as fields of an Outcome, with the warnings."""
+        with self._lock:
+            return {**self._kept, "warnings": self._progress.warnings}
 
     def read(self) -> Progress:
         """What was last said."""

@@ -42,7 +42,7 @@ class Reason(StrEnum):
     NOT_STARTED = "NotStarted"
     """The stage has not begun; look at the stages before it."""
     WAITING = "Waiting"
-    """A queue holds the Job back until quota is free; it goes on by itself."""
+    """Kueue holds the Job back until quota is free; the message is Kueue's own, and it goes on by itself."""
     RUNNING = "Running"
     """An attempt at the stage is under way."""
     PROGRESSING = "Progressing"
@@ -57,6 +57,9 @@ class Reason(StrEnum):
     """spec.suspend is true; set it to false to go on from the last complete checkpoint."""
     STOPPED = "Stopped"
     """The attempt was asked to stop and did; it is not counted against spec.retryLimit."""
+    BUDGET_EXCEEDED = "BudgetExceeded"
+    """The run has used up spec.budget and stopped, with a checkpoint where it was training. Raise or remove
+    spec.budget, and it goes on from there; or delete the FineTuneJob."""
 
     NOT_REQUIRED = "NotRequired"
     """spec.approval is Auto, so nobody has to approve."""
@@ -87,6 +90,13 @@ class Reason(StrEnum):
     URI_NOT_ALLOWED = "URINotAllowed"
     """A URI lies outside the TuningRuntime's spec.allowedURIs; move the data, or ask the runtime's admin."""
 
+    KUEUE_NOT_INSTALLED = "KueueNotInstalled"
+    """spec.queue names a queue, and the cluster has no Kueue; install it and the run goes on by itself, or create a new
+    FineTuneJob without a queue."""
+    QUEUE_REFUSED = "QueueRefused"
+    """Kueue will not admit the Job as things are: its queue is missing, stopped or inactive, or an admin deactivated
+    the Workload. The message is Kueue's own."""
+
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a secret
     """A Secret that the spec names is not in the run's namespace, or lacks a key; with it the run goes on by itself."""
     BUCKET_NOT_FOUND = "BucketNotFound"
@@ -112,6 +122,9 @@ class Reason(StrEnum):
     """The Job is there but its pods are refused: quota, admission or a volume; the message is the cluster's own."""
     IMAGE_PULL_FAILED = "ImagePullFailed"
     """The node cannot get the runtime's image; check its name, the registry and the pull secrets."""
+    RUNTIME_CHANGED = "RuntimeChanged"
+    """The TuningRuntime was changed while no pod of the attempt could start. Another attempt follows with what it says
+    now; it is not counted."""
     UNSCHEDULABLE = "Unschedulable"
     """No node has what a pod asks for; the message is the scheduler's, which tries again by itself."""
 
@@ -140,6 +153,12 @@ class Reason(StrEnum):
     """A pod ended with an error that nobody foresaw, or cannot start; the message has its last words."""
     POD_DISRUPTED = "PodDisrupted"
     """The cluster ended a pod: drain, preemption, lost node. Another attempt follows; it is not counted."""
+    NODE_LOST = "NodeLost"
+    """A pod's node was out of reach for so long that its end was not waited for. Another attempt follows; it is not
+    counted."""
+    EVICTED_BY_QUEUE = "EvictedByQueue"
+    """Kueue took the quota away, for a Job of higher priority or because its queue was stopped. Another attempt waits
+    for quota; it is not counted."""
     TERMINATED = "Terminated"
     """A pod was told to stop from outside; another attempt follows."""
     UNEXPECTED_ERROR = "UnexpectedError"
@@ -147,7 +166,7 @@ class Reason(StrEnum):
     JOB_LOST = "JobLost"
     """Somebody deleted the Job or the pods of an attempt. Another attempt follows; it is not counted."""
     OUTCOME_LOST = "OutcomeLost"
-    """The Job completed but its result could not be read; another attempt reports it again. It is not counted."""
+    """The Job completed but its result could not be read; another attempt reports it again, in seconds."""
     RETRIES_EXHAUSTED = "RetriesExhausted"
     """A stage failed more often than spec.retryLimit allows; the message gives the last failure."""
 
@@ -196,6 +215,18 @@ class Reason(StrEnum):
     """spec.promote or spec.rollbackTo names a version that is not there, or that has been retired."""
     CONFIG_MAP_CONFLICT = "ConfigMapConflict"
     """A ConfigMap of the name that the hand-over needs belongs to somebody else; delete or rename that one."""
+
+    STATUS_UNREADABLE = "StatusUnreadable"
+    """The status has something that this version of the operator cannot read, as when a newer one wrote it. Nothing is
+    started or ended until it can be read again: upgrade the operator, or mend the field that the message names."""
+    INTERNAL_ERROR = "InternalError"
+    """The operator failed on this object in a way that nobody foresaw; it goes on trying. Report it, with the
+    message."""
+    SWEEPING = "Sweeping"
+    """The FineTuneJob was deleted with output.deletionPolicy Delete: its files are being removed, then it goes."""
+    SWEEP_FAILED = "SweepFailed"
+    """The files of a deleted FineTuneJob could not be removed; the message says why, and it is tried again. To keep
+    them and let the object go, remove the finalizer attune.dev/sweep from it."""
 
     @classmethod
     def of(cls, text: str, otherwise: "Reason") -> "Reason":

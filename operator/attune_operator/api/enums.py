@@ -22,7 +22,7 @@ class Phase(StrEnum):
     AWAITING_APPROVAL = "AwaitingApproval"
     """Preflight is done; training waits for spec.approved."""
     QUEUED = "Queued"
-    """A queue holds the Job until quota is free."""
+    """Kueue holds the Job until quota is free; status.message is Kueue's own reason."""
     TRAINING = "Training"
     """The model is being trained."""
     EVALUATING = "Evaluating"
@@ -34,7 +34,7 @@ class Phase(StrEnum):
     FAILED = "Failed"
     """The run is over without a result; status.message says why."""
     SUSPENDED = "Suspended"
-    """Stopped by spec.suspend; it goes on from the last complete checkpoint."""
+    """Stopped by spec.suspend, or at the end of spec.budget; it goes on from the last complete checkpoint."""
 
 
 class AttemptState(StrEnum):

@@ -1,6 +1,7 @@
 """FineTuneJob: one run, as a user writes it and as the operator reports on it."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -107,8 +108,9 @@ class FineTuneJob(Reported):
             raw: the object; what an API server cannot have stored (no name, a list as spec) is a problem too, no error.
 
         Returns:
-            The object, and everything that is wrong with it. Where anything is wrong, `spec` must not be used (a bad
-            one has no fields at all); `metadata` can be, and `status` holds those of its fields that could be read.
+            The object, and everything that is wrong with it. Where anything is wrong, no run must begin by `spec`: a
+            bad one has no fields at all, and one with fields of a newer version has only those known here. `metadata`
+            can be used, and `status` holds those of its fields that could be read.
         """
         metadata, bad_metadata = _metadata(raw)
         spec, bad_spec = _spec(raw)
@@ -128,15 +130,37 @@ def _metadata(raw: dict[str, Any]) -> tuple[ObjectMeta, tuple[FieldProblem, ...]
 
 
 def _spec(raw: dict[str, Any]) -> tuple[FineTuneJobSpec, tuple[FieldProblem, ...]]:
+    given = raw.get("spec") or {}
     try:
-        spec = FineTuneJobSpec.model_validate(raw.get("spec") or {})
+        spec = FineTuneJobSpec.model_validate(given)
     except ValidationError as error:
-        return _without_fields(), problems(error, FineTuneJobSpec, "spec")
+        found = problems(error, FineTuneJobSpec, "spec")
+        return _known_part(given, error), found
     return spec, rules.broken(rules.FINETUNEJOB, spec)
 
 
+def _known_part(given: dict[str, Any], error: ValidationError) -> FineTuneJobSpec:
+    """What this version knows of a spec that a newer one's CRDs gave more fields; else a spec without any."""
+    if any(e["type"] != "extra_forbidden" for e in error.errors()):
+        return _without_fields()
+    known = copy.deepcopy(given)
+    try:
+        for *where, name in (e["loc"] for e in error.errors()):
+            inner: Any = known
+            for part in where:
+                inner = inner[part]
+            del inner[name]
+        return FineTuneJobSpec.model_validate(known)
+    except (LookupError, TypeError, ValidationError):
+        return _without_fields()
+
+
 def _status(raw: dict[str, Any]) -> tuple[FineTuneJobStatus, tuple[FieldProblem, ...]]:
-    given = as_mapping(raw.get("status"))
+    stored = raw.get("status")
+    given = as_mapping(stored)
+    if stored is not None and not isinstance(stored, Mapping):
+        said = f"must be a mapping of fields; it is a {type(stored).__name__}."
+        return FineTuneJobStatus(), (FieldProblem("status", said),)
     try:
         return FineTuneJobStatus.model_validate(given), ()
     except ValidationError as error:

@@ -17,6 +17,8 @@ class FieldProblem:
     """Where, as one would write it with kubectl: `spec.dataset.train[0]`."""
     message: str
     """What, and how to mend it; a sentence that goes on after the path."""
+    unknown: bool = False
+    """Whether it is only that this version knows no such field: one that is stored is of a newer version's CRDs."""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
@@ -31,7 +33,11 @@ def problems(error: ValidationError, model: type[BaseModel], root: str) -> tuple
         root: path of the model in the object, such as `spec`.
     """
     found = error.errors(include_url=False)
-    return tuple(FieldProblem(path(root, e["loc"]), _message(e, model)) for e in found if not _follows(e, found))
+    return tuple(
+        FieldProblem(path(root, e["loc"]), _message(e, model), e["type"] == "extra_forbidden")
+        for e in found
+        if not _follows(e, found)
+    )
 
 
 def _follows(error: ErrorDetails, all_errors: list[ErrorDetails]) -> bool:

@@ -4,9 +4,11 @@ Times are RFC 3339 text in UTC, as the API server stores them: what is read and
 written again stays the same to the byte.
 """
 
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from attune_contract.base import Reported
 from attune_contract.enums import Stage, Verdict
@@ -15,7 +17,16 @@ from attune_contract.outcome import Artifact, Estimate, MetricResult, Validation
 from attune_operator.api.enums import AttemptState, Phase
 from attune_operator.api.meta import Condition
 
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+def _time(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise PydanticCustomError("time", "Input should be a time such as 2026-01-02T03:04:05Z") from None
+    return text
+
+
+Time = Annotated[str, AfterValidator(_time), Field(json_schema_extra={"format": "date-time"})]
 
 
 class ProgressStatus(Reported):
@@ -37,6 +48,10 @@ class ProgressStatus(Reported):
     """Tokens that go through the model in a second, over all pods."""
     eta_seconds: int | None = None
     """Seconds that are left, as the pod reckons."""
+    checkpoint_step: int | None = None
+    """Step of the last complete checkpoint, from which another attempt goes on."""
+    checkpoint_seconds: float | None = None
+    """How long a checkpoint takes, in seconds; the pods' grace period goes by it."""
     updated_at: Time
     """When the pod said so."""
 
@@ -69,12 +84,16 @@ class Attempt(Reported):
     """Exit code of the pod that explains the end."""
     resumed_from_step: int | None = None
     """Step of the checkpoint that it went on from; left out where it began afresh."""
+    warnings: tuple[str, ...] | None = None
+    """What went wrong without ending it, a sentence each, such as a checkpoint that could not be used."""
     image: str | None = None
     """Image that its pods ran, by digest, as the node reports it."""
     champion: Champion | None = None
     """Evaluate: the TunedModel's champion, which joined as the baseline `champion`."""
     start_time: Time
     """When it was recorded, just before its Job was created."""
+    held_since: Time | None = None
+    """When the first of its pods was on a node: from then on it costs. Left out while it waits."""
     end_time: Time | None = None
     """When it ended."""
 

@@ -43,9 +43,6 @@ def _training(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
     training = spec.training
     if training.beta is not None and spec.method not in HAS_BETA:
         yield _problem("training.beta", f"beta for {spec.method}", "leave it out; it belongs to DPO, ORPO and KTO")
-    if training.checkpoint is not None:
-        instead = "leave it out; one checkpoint is written at the end of training"
-        yield _problem("training.checkpoint", "checkpoints while training goes on", instead)
 
 
 def _evaluation(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
@@ -61,14 +58,8 @@ def _evaluation(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
             yield _problem(f"evaluation.baselines[{index}].source", "another model from a volume", instead)
 
 
-def _limits(spec: FineTuneJobSpec) -> Iterable[FieldProblem]:
-    if spec.queue is not None:
-        yield _problem("queue", "queues", "leave it out; pods wait for a free node by themselves")
-
-
 _CHECKS: tuple[Callable[[FineTuneJobSpec], Iterable[FieldProblem]], ...] = (
     _dataset,
     _training,
     _evaluation,
-    _limits,
 )

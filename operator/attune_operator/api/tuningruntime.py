@@ -1,17 +1,19 @@
 """TuningRuntime: the admin's description of where pods run. Users name one, and cannot override what it fixes."""
 
+import hashlib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from attune_contract.base import Frozen, Reported
-from attune_contract.quantities import Money, Quantity
+from attune_contract.quantities import Duration, Money, Quantity
 from attune_operator.api import rules
 from attune_operator.api.meta import LabelKey, LabelSelector, LabelValue, ObjectMeta
 from attune_operator.api.problems import FieldProblem, problems
 
 _DOMAIN = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+DEFAULT_RETENTION = "24h"
 ResourceName = Annotated[str, Field(pattern=f"^({_DOMAIN}/)?{_NAME}$", min_length=1, max_length=317)]
 DNSName = Annotated[str, Field(pattern=f"^{_DOMAIN}$", max_length=253)]
 
@@ -76,7 +78,10 @@ class TuningRuntimeSpec(Frozen):
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = ()
     """Taints that pods put up with."""
     topology_key: Annotated[str, Field(min_length=1, max_length=317)] | None = None
-    """Node label, such as `topology.kubernetes.io/zone`, of which all pods of a gang share one value."""
+    """Node label, such as `topology.kubernetes.io/zone` or one of a rack, of which the pods of a gang share one value
+    where there is room for them. Within it, and where this is left out, each goes to a node of its own, again where
+    there is room; `kubernetes.io/hostname` packs them onto one node instead. A gang never waits for its place: it would
+    hold the GPUs of the pods that are there already."""
     service_account_name: DNSName | None = None
     """Service account of the pods in the run's namespace, such as one with an IAM role. No API token is mounted."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64)] = ()
@@ -87,8 +92,14 @@ class TuningRuntimeSpec(Frozen):
     """Namespaces whose FineTuneJobs may use this runtime. Left out: all."""
     allowed_uris: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...], Field(max_length=64)] = ()
     """Prefixes that model, data and output must lie below, such as `s3://team-a/`. Left out: no limit."""
+    retention: Duration = DEFAULT_RETENTION
+    """How long Jobs and pods of a run stay, for their logs, after it has ended, such as `24h`; `0s` removes them at
+    once. The FineTuneJob itself stays until you delete it, and the logs of failed attempts are in the run's reports."""
     trust_remote_code: bool = False
     """Lets a model's own Python code run in the pods. Leave it false unless you have read that code."""
+
+
+_NOT_IN_PODS = {"price", "namespaces", "allowed_uris", "retention"}
 
 
 class TuningRuntime(Reported):
@@ -110,6 +121,12 @@ class TuningRuntime(Reported):
             return None, problems(error, cls, "")
         found = rules.broken(rules.TUNINGRUNTIME, runtime.spec)
         return (None if found else runtime), found
+
+    @property
+    def digest(self) -> str:
+        """A short digest of what pods are made from: tells a Job that was made before a change from one made since."""
+        said = self.spec.model_dump_json(exclude_defaults=True, exclude=_NOT_IN_PODS)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def selects(self, namespace_labels: dict[str, str]) -> bool:
         """Whether FineTuneJobs of a namespace with these labels may use this runtime."""

@@ -1,12 +1,13 @@
 """Carries out what was planned: creates children, deletes Jobs, writes status, records Events. Decides nothing."""
 
+import contextlib
 import time
 from typing import Any
 
 from attune_operator import naming
 from attune_operator.cluster.client import Kube, path_to
 from attune_operator.cluster.observe import is_ours
-from attune_operator.errors import AlreadyExistsError, ForbiddenError, InvalidError, NotFoundError
+from attune_operator.errors import AlreadyExistsError, APIError, ForbiddenError, InvalidError, NotFoundError
 
 JSON = dict[str, Any]
 PLURALS = {
@@ -14,7 +15,7 @@ PLURALS = {
     "Service": "services",
     "NetworkPolicy": "networkpolicies",
     "ConfigMap": "configmaps",
-    naming.KIND: "finetunejobs",
+    naming.KIND: naming.FINETUNEJOBS,
 }
 _OF_THE_CLUSTER = "default"
 """Namespace of Events about objects that have none."""
@@ -60,6 +61,17 @@ async def create(client: Kube, wanted: JSON, uid: str) -> bool:
     return True
 
 
+async def create_unowned(client: Kube, wanted: JSON) -> None:
+    """Creates a Job that belongs to nobody, unless one of its name is there. Raises RejectedError."""
+    meta = wanted["metadata"]
+    try:
+        await client.create(path_to("batch/v1", "jobs", meta["namespace"]), wanted)
+    except AlreadyExistsError:
+        return
+    except (ForbiddenError, InvalidError) as error:
+        raise RejectedError(f"Job {meta['namespace']}/{meta['name']} cannot be created: {error}") from error
+
+
 async def delete_job(client: Kube, namespace: str, name: str, uid: str) -> None:
     """Deletes a Job with its pods, if it is there and is ours."""
     path = path_to("batch/v1", "jobs", namespace, name)
@@ -71,7 +83,35 @@ async def delete_job(client: Kube, namespace: str, name: str, uid: str) -> None:
         return
 
 
-async def write_status(client: Kube, stored: JSON, status: JSON, plural: str = "finetunejobs") -> JSON:
+async def prune_job(client: Kube, job: JSON) -> None:
+    """Deletes a Job that ended; its pods go after it."""
+    meta = job["metadata"]
+    try:
+        path = path_to("batch/v1", "jobs", meta["namespace"], meta["name"])
+        await client.delete(path, meta["uid"], foreground=False)
+    except NotFoundError:
+        return
+
+
+async def release_pod(client: Kube, namespace: str, name: str) -> None:
+    """Takes a pod on a lost node out of the API; nothing else will."""
+    path = path_to("v1", "pods", namespace, name)
+    try:
+        found = await client.get(path)
+        await client.delete(path, found["metadata"]["uid"], foreground=False, at_once=True)
+    except NotFoundError:
+        return
+
+
+async def set_finalizers(client: Kube, stored: JSON, finalizers: list[str]) -> JSON:
+    """Replaces the finalizers of a FineTuneJob, and nothing else of it. Raises ConflictError where it changed since."""
+    meta = stored["metadata"]
+    path = path_to(naming.API_VERSION, naming.FINETUNEJOBS, meta["namespace"], meta["name"])
+    change = {"finalizers": finalizers, "resourceVersion": meta["resourceVersion"]}
+    return await client.patch(path, {"metadata": change})
+
+
+async def write_status(client: Kube, stored: JSON, status: JSON, plural: str = naming.FINETUNEJOBS) -> JSON:
     """Replaces the status of an object of ours.
 
     Args:
@@ -91,7 +131,9 @@ async def write_status(client: Kube, stored: JSON, status: JSON, plural: str = "
     return await client.replace(path, {**stored, "status": status})
 
 
-async def record_event(client: Kube, stored: JSON, *, kind: str, reason: str, message: str, now: str) -> None:
+async def record_event(
+    client: Kube, stored: JSON, *, kind: str, reason: str, message: str, now: str, name: str = ""
+) -> None:
     """Records an Event about an object of ours, for `kubectl describe`.
 
     Args:
@@ -101,6 +143,7 @@ async def record_event(client: Kube, stored: JSON, *, kind: str, reason: str, me
         reason: CamelCase word.
         message: a sentence; cut at 1,024 bytes, which is the API's limit.
         now: RFC 3339 with whole seconds, UTC.
+        name: of the Event; left out: one of its own. An Event of a name that is there already is not recorded again.
     """
     meta = stored["metadata"]
     namespace = meta.get("namespace", _OF_THE_CLUSTER)
@@ -115,7 +158,7 @@ async def record_event(client: Kube, stored: JSON, *, kind: str, reason: str, me
         "apiVersion": "v1",
         "kind": "Event",
         # Named by time, as client-go does: Events of one second are listed, and so described, in their order.
-        "metadata": {"name": f"{meta['name']}.{time.time_ns():x}", "namespace": namespace},
+        "metadata": {"name": name or f"{meta['name']}.{time.time_ns():x}", "namespace": namespace},
         "involvedObject": about,
         "type": kind,
         "reason": reason,
@@ -127,4 +170,15 @@ async def record_event(client: Kube, stored: JSON, *, kind: str, reason: str, me
         "reportingComponent": f"{naming.GROUP}/operator",
         "reportingInstance": naming.MANAGER,
     }
-    await client.create(path_to("v1", "events", namespace), event)
+    try:
+        await client.create(path_to("v1", "events", namespace), event)
+    except AlreadyExistsError:
+        if not name:
+            raise
+
+
+async def try_event(client: Kube, stored: JSON, *, kind: str, reason: str, message: str, name: str = "") -> None:
+    """Records an Event where nothing depends on it: what the API server says against it is passed over."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with contextlib.suppress(APIError):
+        await record_event(client, stored, kind=kind, reason=reason, message=message, now=now, name=name)

@@ -47,18 +47,32 @@ class Kube:
         return await self._request("PUT", path, body)
 
     async def patch(self, path: str, body: JSON) -> JSON:
-        """Changes some fields of an object (merge patch: null removes one)."""
-        return await self._request("PATCH", path, body, "application/merge-patch+json")
+        """Merges fields into an object, where null removes one.
 
-    async def delete(self, path: str, uid: str) -> None:
-        """Deletes an object once its dependants are gone; only if it still is the one with this UID."""
-        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Foreground"}
+        With its resourceVersion among them, a newer object raises ConflictError.
+        """
+        return await self._request("PATCH", path, body)
+
+    async def delete(self, path: str, uid: str, *, foreground: bool = True, at_once: bool = False) -> None:
+        """Deletes an object, only if it still is the one with this UID.
+
+        Args:
+            path: the object.
+            uid: what its metadata.uid must be.
+            foreground: it goes once its dependants are gone; else they go after it.
+            at_once: without a grace period, though nobody knows that its containers ended.
+        """
+        options: JSON = {
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Foreground" if foreground else "Background",
+        }
+        if at_once:
+            options["gracePeriodSeconds"] = 0
         await self._request("DELETE", path, options)
 
-    async def _request(
-        self, method: str, path: str, body: JSON | None = None, content: str = "application/json"
-    ) -> JSON:
+    async def _request(self, method: str, path: str, body: JSON | None = None) -> JSON:
         self._count(method, _kind(path))
+        content = "application/merge-patch+json" if method == "PATCH" else "application/json"
         headers = {"Accept": "application/json", "Content-Type": content}
         try:
             # Without the body: it is plain JSON already, and the library would copy it leaf by leaf.
@@ -71,7 +85,10 @@ class Kube:
             raise refusal(0, method, path, str(error) or type(error).__name__) from error
         if response.status >= 400:  # noqa: PLR2004 - HTTP
             raise refusal(response.status, method, path, text.decode(errors="replace"))
-        answer: JSON = json.loads(text)
+        try:
+            answer: JSON = json.loads(text)
+        except ValueError as error:  # cut off on its way, or from something before the API server
+            raise refusal(0, method, path, f"the answer is no JSON: {error}") from error
         return answer
 
 
@@ -105,7 +122,7 @@ def _kind(path: str) -> str:
     parts = parts[2:] if parts[0] == "api" else parts[3:]
     if parts[:1] == ["namespaces"] and len(parts) > 2:  # noqa: PLR2004 - namespaces/<name>/<plural>
         parts = parts[2:]
-    return "/".join([parts[0], *parts[2:3]])
+    return "/".join([parts[0], *parts[2:3]]) if parts else "discovery"
 
 
 @asynccontextmanager

@@ -10,8 +10,8 @@ from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.cluster.client import Kube, pages, path_to
 from attune_operator.errors import NotFoundError
-from attune_operator.finetunejob.snapshot import JobView, PodView, Warned
-from attune_operator.finetunejob.views import job_view, pod_view
+from attune_operator.finetunejob.snapshot import PodView, Warned
+from attune_operator.finetunejob.views import pod_view
 from attune_operator.naming import API_VERSION, JOB_NAME_LABEL, RUN_LABEL, TUNED_MODELS
 from attune_operator.workqueue import Key
 
@@ -58,7 +58,7 @@ async def namespace_labels(client: Kube, runtime: TuningRuntime | None, namespac
 
 async def job_and_pods(
     client: Kube, run: FineTuneJob, attempt: Attempt | None
-) -> tuple[JobView | None, tuple[PodView, ...]]:
+) -> tuple[JSON | None, tuple[PodView, ...]]:
     """The Job of an attempt and its pods, by index; None for a Job that is not there, or somebody else's."""
     if attempt is None:
         return None, ()
@@ -71,7 +71,27 @@ async def job_and_pods(
     # A label is anybody's to set; an owner reference with the Job's UID is what counts while there is a Job.
     mine = [p for p in listed if job is None or is_ours(p, job["metadata"]["uid"])]
     views = sorted((pod_view(p) for p in mine), key=lambda p: p.index)
-    return (job_view(job) if job else None), tuple(views)
+    return job, tuple(views)
+
+
+async def jobs_of(client: Kube, namespace: str, uid: str) -> list[JSON]:
+    """Every Job of a run, of whichever attempt."""
+    selector = f"{RUN_LABEL}={uid}"
+    return [
+        j async for j in pages(client, lambda q: path_to("batch/v1", "jobs", namespace, labelSelector=selector, **q))
+    ]
+
+
+async def pods_of(client: Kube, namespace: str, uid: str) -> list[PodView]:
+    """Every pod of a run, of whichever attempt."""
+    selector = f"{RUN_LABEL}={uid}"
+    listed = pages(client, lambda q: path_to("v1", "pods", namespace, labelSelector=selector, **q))
+    return [pod_view(p) async for p in listed]
+
+
+async def job(client: Kube, namespace: str, name: str) -> JSON | None:
+    """The Job of that name, whoever made it, or None where there is none."""
+    return await _job(client, namespace, name)
 
 
 async def warnings(client: Kube, namespace: str, names: tuple[str, ...], since: datetime) -> tuple[Warned, ...]:
@@ -90,7 +110,7 @@ async def all_keys(client: Kube) -> AsyncIterator[tuple[Key, JSON]]:
 
 def is_ours(raw: JSON, uid: str) -> bool:
     """Whether the controlling owner of an object is the run with this UID; a name alone proves nothing."""
-    return any(o.get("controller") and o["uid"] == uid for o in raw["metadata"].get("ownerReferences", []))
+    return any(o.get("controller") and o.get("uid") == uid for o in raw["metadata"].get("ownerReferences", []))
 
 
 async def _job(client: Kube, namespace: str, name: str) -> JSON | None:

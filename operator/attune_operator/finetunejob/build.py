@@ -7,7 +7,8 @@ from attune_contract.runconfig import PROGRESS_PORT
 from attune_operator import naming
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tuningruntime import TuningRuntime
-from attune_operator.finetunejob.pods import labels, shape, template
+from attune_operator.finetunejob.pods import labels, template
+from attune_operator.finetunejob.shapes import queued, shape
 from attune_operator.settings import Settings
 
 JSON = dict[str, Any]
@@ -34,10 +35,12 @@ def job(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Se
         "kind": "Job",
         "metadata": {
             **_metadata(run, attempt.job_name),
-            "labels": labels(run, attempt),
-            "annotations": {naming.JOB_ANNOTATION: run.metadata.name},
+            "labels": {**labels(run, attempt), **queue_labels(run, attempt, settings)},
+            "annotations": {naming.JOB_ANNOTATION: run.metadata.name, naming.RUNTIME_ANNOTATION: runtime.digest},
         },
         "spec": {
+            # Kueue starts it; where its webhook is away for a moment, it must not start by itself.
+            **({"suspend": True} if queued(run, attempt.stage, settings) else {}),
             "completionMode": "Indexed",
             "completions": size.pods,
             "parallelism": size.pods,
@@ -50,6 +53,15 @@ def job(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Se
             "template": template(run, runtime, attempt, settings),
         },
     }
+
+
+def queue_labels(run: FineTuneJob, attempt: Attempt, settings: Settings) -> dict[str, str]:
+    """The labels by which Kueue takes a Job into a queue."""
+    queue = run.spec.queue
+    if queue is None or not queued(run, attempt.stage, settings):
+        return {}
+    priority = {naming.PRIORITY_LABEL: queue.priority_class} if queue.priority_class else {}
+    return {naming.QUEUE_LABEL: queue.name, **priority}
 
 
 def service(run: FineTuneJob) -> JSON:

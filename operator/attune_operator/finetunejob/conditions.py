@@ -94,10 +94,7 @@ def _approved(seen: Snapshot) -> Fact:
 def _gate(seen: Snapshot, evaluation: Evaluation | None) -> Fact:
     if evaluation is None or not evaluation.results:
         return UNKNOWN_YET
-    asked = seen.run.spec.evaluation
-    verdict, reason, message = judge(
-        asked.gate, tuple(evaluation.results), evaluation.checks, forgetting=asked.forgetting is not None
-    )
+    verdict, reason, message = judge(seen.run.spec.evaluation, tuple(evaluation.results), evaluation.checks)
     return Fact("True" if verdict is Verdict.PASSED else "False", reason, message)
 
 

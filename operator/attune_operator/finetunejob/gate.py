@@ -8,7 +8,7 @@ from attune_contract.enums import Verdict
 from attune_contract.gate import Checks, decide
 from attune_contract.gate_words import tell
 from attune_contract.outcome import MetricResult
-from attune_contract.spec import Gate
+from attune_contract.spec import Evaluation, Gate
 from attune_operator.api.conditions import Reason
 
 _REASONS = {
@@ -18,22 +18,19 @@ _REASONS = {
 }
 
 
-def judge(
-    gate: Gate | None, results: tuple[MetricResult, ...], checks: Checks | None = None, *, forgetting: bool = False
-) -> tuple[Verdict, Reason, str]:
+def judge(asked: Evaluation, results: tuple[MetricResult, ...], checks: Checks | None) -> tuple[Verdict, Reason, str]:
     """The verdict on an evaluation, its reason, and the sentence for the condition GatePassed.
 
     Args:
-        gate: what the manifest requires.
+        asked: spec.evaluation, whose gate and forgetting are what is required.
         results: the metrics, for the sentence where nothing is required.
-        checks: what the evaluation found on each requirement.
-        forgetting: whether the manifest has a check on forgetting (spec.evaluation.forgetting).
+        checks: what the evaluation found on each requirement; None where it reported none.
     """
-    gate, checks = gate or Gate(), checks or Checks()
+    gate, forgetting = asked.gate or Gate(), asked.forgetting is not None
     if not gate.require and not forgetting:
         told = "; ".join(sentence(r) for r in results if r.slice is None)
         return Verdict.PASSED, Reason.NO_GATE, f"spec.evaluation.gate requires nothing. {told}"
-    found = decide(gate, checks, forgetting=forgetting)
+    found = decide(gate, checks or Checks(), forgetting=forgetting)
     return found.verdict, _REASONS[found.verdict], f"{tell(found)}."
 
 

@@ -6,36 +6,44 @@ Read `plan` as a list of questions in order; the first that has an answer ends i
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from attune_contract.enums import Stage, Verdict
+from attune_contract.enums import RUN_STAGES, Stage, Verdict
 from attune_contract.outcome import Outcome
-from attune_contract.uris import is_allowed
 from attune_operator import naming
 from attune_operator.api.conditions import ConditionType, Reason
-from attune_operator.api.enums import Approval, AttemptState
-from attune_operator.api.finetunejob import Attempt, FineTuneJob, FineTuneJobSpec
-from attune_operator.api.support import unsupported
-from attune_operator.finetunejob.attempts import (
-    Settled,
-    counted,
-    failures,
-    is_final,
-    settle,
-    suspended,
-    wait_before_next,
-)
-from attune_operator.finetunejob.estimate import known
+from attune_operator.api.enums import AttemptState
+from attune_operator.api.finetunejob import Attempt, FineTuneJob
+from attune_operator.finetunejob.attempts import Settled, age, ended, settle
+from attune_operator.finetunejob.budget import left
+from attune_operator.finetunejob.classify import Ending
+from attune_operator.finetunejob.cost import held_seconds
 from attune_operator.finetunejob.gate import judge
-from attune_operator.finetunejob.registering import champion_for, registering
-from attune_operator.finetunejob.snapshot import Snapshot, stamp
+from attune_operator.finetunejob.grace import grace_seconds
+from attune_operator.finetunejob.leftovers import leaving
+from attune_operator.finetunejob.obstacles import bad_spec, not_yet, suspended_hold
+from attune_operator.finetunejob.registering import champion_for
+from attune_operator.finetunejob.retries import counted, failures, is_final, wait_before_next
+from attune_operator.finetunejob.snapshot import JobState, PodView, Snapshot, stamp
 from attune_operator.finetunejob.waiting import Hold, why_waiting
+from attune_operator.settings import Settings
 
-STAGES = (Stage.PREFLIGHT, Stage.TRAIN, Stage.EVALUATE, Stage.PUBLISH)
 PROGRESS_SECONDS = 10.0
 PENDING_SECONDS = 5.0
+QUEUED_SECONDS = 60.0
 STALLED_SECONDS = 60.0
+OVERRUN_SECONDS = 60.0
+"""How long after its deadline, and its grace period, training may go on before it is ended: its pod's clock starts a
+little later than its bill."""
 KEPT_UNCOUNTED = 5
+KEPT_DEAR = 100
+CHEAP_SECONDS = 60
 SHOW_BLOCKED_SECONDS = 30.0
 """What is missing is found missing again within seconds; until then the status keeps saying what it was."""
+DEFAULTS = Settings()
+_SUSPENDED = Ending(
+    AttemptState.STOPPED,
+    Reason.SUSPENDED,
+    "Suspended by spec.suspend; the stage starts again from its last complete checkpoint when it is false.",
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,10 @@ class Plan:
     """The attempt whose Job must exist."""
     stop: Attempt | None = None
     """The attempt whose Job must go; its outcome is already in `attempts`."""
+    release: tuple[PodView, ...] = ()
+    """Pods on lost nodes that are removed from the API without waiting for their end."""
+    log: tuple[str, ...] = ()
+    """Last lines of the log of the attempt that failed just now."""
     hold: Hold | None = None
     end: End | None = None
     again: float | None = None
@@ -68,25 +80,26 @@ class Plan:
         return replace(self, hold=hold, again=STALLED_SECONDS)
 
 
-def plan(seen: Snapshot) -> Plan:
+def plan(seen: Snapshot, settings: Settings = DEFAULTS) -> Plan:
     """Decides what the run needs next.
 
     Args:
         seen: everything known about the run.
+        settings: the platform's, for prices and for how long a lost node is waited for.
 
     Returns:
         The decision. For a run that is over it is empty: a run is never restarted once terminal.
     """
     if is_terminal(seen.run):
         return Plan(attempts=tuple(seen.run.status.attempts))
-    if hold := _bad_spec(seen):
+    if hold := bad_spec(seen):
         return Plan(attempts=tuple(seen.run.status.attempts), hold=hold)
     settled = settle(seen)
     if settled.open is None:
-        return _next(seen, settled)
-    if seen.run.spec.suspend:
-        return _suspend(settled, settled.open, seen.now)
-    return _tend(seen, settled, settled.open)
+        return _next(seen, settled, settings)
+    if early := _ended_early(seen, settled.open, settings):
+        return early
+    return _tend(seen, settled, settled.open, settings)
 
 
 def is_terminal(run: FineTuneJob) -> bool:
@@ -94,26 +107,69 @@ def is_terminal(run: FineTuneJob) -> bool:
     return any(c.type == ConditionType.FINISHED and c.status == "True" for c in run.status.conditions)
 
 
-def _bad_spec(seen: Snapshot) -> Hold | None:
-    if seen.spec_problems:
-        return Hold(Reason.INVALID_SPEC, " ".join(f"{p.path}: {p.message}" for p in seen.spec_problems))
-    if problems := unsupported(seen.run.spec):
-        return Hold(Reason.NOT_SUPPORTED, " ".join(f"{p.path}: {p.message}" for p in problems))
-    return None
+def _ended_early(seen: Snapshot, attempt: Attempt, settings: Settings) -> Plan | None:
+    """An attempt that the operator ends: paused, over budget, or made for a runtime that is no more."""
+    if seen.run.spec.suspend:
+        ending, hold = _SUSPENDED, suspended_hold()
+    elif (ending_or_none := _over_budget(seen, attempt, settings)) is not None:
+        ending, hold = ending_or_none, Hold(Reason.BUDGET_EXCEEDED, ending_or_none.message)
+    elif (ending_or_none := _outdated(seen, attempt)) is not None:
+        ending, hold = ending_or_none, Hold(Reason.RUNTIME_CHANGED, ending_or_none.message, stalled=False)
+    else:
+        return None
+    stopped = ended(attempt, seen, ending)
+    attempts = (*seen.run.status.attempts[:-1], stopped)
+    return Plan(attempts=attempts, stop=stopped, release=_given_up(seen), hold=hold, again=PENDING_SECONDS)
 
 
-def _tend(seen: Snapshot, settled: Settled, attempt: Attempt) -> Plan:
+def _over_budget(seen: Snapshot, attempt: Attempt, settings: Settings) -> Ending | None:
+    """An attempt that goes on though its budget is used up; training has had the time to stop by itself."""
+    if seen.runtime is None or attempt.held_since is None:
+        return None
+    attempts = (*seen.run.status.attempts[:-1], attempt)
+    remaining = left(seen.run, seen.runtime, attempts, attempt.stage, now=seen.now, settings=settings)
+    slack = OVERRUN_SECONDS + grace_seconds(seen.run, Stage.TRAIN) if attempt.stage is Stage.TRAIN else 0.0
+    if remaining is None or remaining > -slack:
+        return None
+    told = " It did not stop by itself." if attempt.stage is Stage.TRAIN else ""
+    message = f"spec.budget is used up, so {attempt.stage} was ended.{told} Raise or remove spec.budget to go on."
+    return Ending(AttemptState.STOPPED, Reason.BUDGET_EXCEEDED, message)
+
+
+def _outdated(seen: Snapshot, attempt: Attempt) -> Ending | None:
+    """A Job that cannot start, made for a runtime that was mended since: Jobs are never changed, so it is made anew."""
+    job, runtime = seen.job, seen.runtime
+    if job is None or runtime is None or not job.runtime or attempt.state is not AttemptState.PENDING:
+        return None
+    begun = any(p.phase != "Pending" for p in seen.pods)
+    waiting = job.state is JobState.SUSPENDED or why_waiting(job, seen.pods, seen.warnings) is not None
+    if begun or not waiting or job.runtime == runtime.digest:
+        return None
+    message = f"TuningRuntime {runtime.metadata.name!r} was changed while the attempt waited to start."
+    return Ending(AttemptState.STOPPED, Reason.RUNTIME_CHANGED, message)
+
+
+def _tend(seen: Snapshot, settled: Settled, attempt: Attempt, settings: Settings) -> Plan:
     """An attempt is under way: see that its Job exists, and find out why it does not run if it does not."""
     if seen.job is None and not seen.pods:
-        if hold := _not_yet(seen, attempt.stage):
+        if hold := not_yet(seen, settled.attempts[:-1], attempt.stage, settings):
             return Plan(attempts=settled.attempts, hold=hold, again=STALLED_SECONDS)
         return Plan(attempts=settled.attempts, start=attempt, again=PENDING_SECONDS)
+    if seen.job is not None and seen.job.state is JobState.SUSPENDED:
+        hold = why_waiting(seen.job, seen.pods, seen.warnings, seen.queue)
+        return Plan(attempts=settled.attempts, hold=hold, again=_patience(attempt, seen))
     running = attempt.state is AttemptState.RUNNING
+    hold = why_waiting(seen.job, seen.pods, seen.warnings) or _still_blocked(seen, settled.attempts)
     return Plan(
         attempts=settled.attempts,
-        hold=why_waiting(seen.job, seen.pods, seen.warnings) or _still_blocked(seen, settled.attempts),
+        hold=leaving(seen, hold),
         again=PROGRESS_SECONDS if running else PENDING_SECONDS,
     )
+
+
+def _patience(attempt: Attempt, seen: Snapshot) -> float:
+    """Its Job's own event tells when a queue lets it go; what is looked for is only why it does not."""
+    return PENDING_SECONDS if age(attempt, seen.now) < QUEUED_SECONDS else QUEUED_SECONDS
 
 
 def _still_blocked(seen: Snapshot, attempts: tuple[Attempt, ...]) -> Hold | None:
@@ -121,42 +177,22 @@ def _still_blocked(seen: Snapshot, attempts: tuple[Attempt, ...]) -> Hold | None
     if len(attempts) < 2:  # noqa: PLR2004 - the attempt and the one before
         return None
     before, attempt = attempts[-2:]
-    age = (seen.now - datetime.fromisoformat(attempt.start_time)).total_seconds()
-    fresh = before.stage is attempt.stage and age < SHOW_BLOCKED_SECONDS
+    fresh = before.stage is attempt.stage and age(attempt, seen.now) < SHOW_BLOCKED_SECONDS
     return _backoff(before) if fresh and before.state is AttemptState.BLOCKED else None
 
 
-def _suspend(settled: Settled, attempt: Attempt, now: datetime) -> Plan:
-    message = "Suspended by spec.suspend; the stage starts again from its last complete checkpoint when it is false."
-    stopped = attempt.model_copy(
-        update={
-            "state": AttemptState.STOPPED,
-            "reason": Reason.SUSPENDED,
-            "message": message,
-            "end_time": stamp(now),
-        }
-    )
-    return Plan(attempts=(*settled.attempts[:-1], stopped), stop=stopped, hold=_suspended())
-
-
-def _suspended() -> Hold:
-    return Hold(Reason.SUSPENDED, "Suspended: set spec.suspend to false to go on.", stalled=False)
-
-
-def _next(seen: Snapshot, settled: Settled) -> Plan:
+def _next(seen: Snapshot, settled: Settled, settings: Settings) -> Plan:
     """No attempt is under way: end, wait, or start the next."""
-    done = Plan(attempts=settled.attempts, outcome=settled.outcome)
-    if suspended(settled.last) and (seen.job or seen.pods):
-        # Recorded, but not gone yet: its pods have their grace period, and the operator may have died before it asked.
-        asked = seen.job is None or seen.job.deleting
-        return replace(done, stop=None if asked else settled.last, hold=_suspended(), again=PENDING_SECONDS)
+    done = Plan(attempts=settled.attempts, outcome=settled.outcome, log=settled.log)
+    if settled.last is not None and (still := _still_there(seen, settled.last, done)):
+        return still
     stage = _stage(settled.attempts)
     if stage is None or (stage is Stage.PUBLISH and not _may_publish(seen, settled)):
         return replace(done, end=End(True, Reason.SUCCEEDED, _success(seen, settled, published=stage is None)))
     last = settled.last
     if last is not None and last.state is not AttemptState.SUCCEEDED and (end := _over(seen, settled, last)):
         return replace(done, end=end)
-    if hold := _not_yet(seen, stage, settled.outcome):
+    if hold := not_yet(seen, settled.attempts, stage, settings, settled.outcome):
         return replace(done, hold=hold, again=STALLED_SECONDS if hold.stalled else None)
     if last is not None and last.state is not AttemptState.SUCCEEDED:
         wait = wait_before_next(settled.attempts, seen.now).total_seconds()
@@ -174,17 +210,53 @@ def _next(seen: Snapshot, settled: Settled) -> Plan:
     )
 
 
+def _still_there(seen: Snapshot, last: Attempt, done: Plan) -> Plan | None:
+    """What is left of an attempt that is recorded as over goes first: attempts never overlap.
+
+    Its pods have their grace period, and the operator may have died before it asked for their end.
+    """
+    job, alive = seen.job, any(p.alive for p in seen.pods)
+    if last.state is AttemptState.SUCCEEDED or ((job is None or job.over) and not alive):
+        return None
+    asked = job is None or job.over or job.deleting
+    hold = suspended_hold() if seen.run.spec.suspend else _backoff(last)
+    if last.reason == Reason.BUDGET_EXCEEDED:
+        hold = Hold(last.reason, last.message)
+    return replace(
+        done,
+        stop=None if asked else last,
+        release=_given_up(seen),
+        hold=leaving(seen, hold),
+        again=PENDING_SECONDS,
+    )
+
+
+def _given_up(seen: Snapshot) -> tuple[PodView, ...]:
+    """Pods that are removed from the API though nobody knows that they ended."""
+    return tuple(p for p in seen.pods if p.name in seen.lost)
+
+
 def _trimmed(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    """The record without all but the newest attempts that count for nothing: days of waiting must not fill etcd."""
+    """The record without all but the newest attempts that count for nothing: days of waiting must not fill etcd.
+
+    Of those that ran for a while far more are kept, for the run's cost is reckoned from them.
+    """
     spare = [a for a in attempts if a.state is not AttemptState.SUCCEEDED and not counted(a)]
-    dropped = {(a.stage, a.number) for a in spare[:-KEPT_UNCOUNTED]}
+    cheap = [a for a in spare if _cheap(a)]
+    dear = [a for a in spare if not _cheap(a)]
+    dropped = {(a.stage, a.number) for a in (*cheap[:-KEPT_UNCOUNTED], *dear[:-KEPT_DEAR])}
     return tuple(a for a in attempts if (a.stage, a.number) not in dropped)
+
+
+def _cheap(attempt: Attempt) -> bool:
+    end = attempt.end_time or attempt.start_time
+    return attempt.held_since is None or held_seconds(attempt, datetime.fromisoformat(end)) < CHEAP_SECONDS
 
 
 def _stage(attempts: tuple[Attempt, ...]) -> Stage | None:
     """The first stage that has not succeeded."""
     succeeded = {a.stage for a in attempts if a.state is AttemptState.SUCCEEDED}
-    return next((s for s in STAGES if s not in succeeded), None)
+    return next((s for s in RUN_STAGES if s not in succeeded), None)
 
 
 def _may_publish(seen: Snapshot, settled: Settled) -> bool:
@@ -193,7 +265,7 @@ def _may_publish(seen: Snapshot, settled: Settled) -> bool:
     found = outcome if outcome is not None and outcome.evaluation else None
     results = found.evaluation if found else before.results if before else ()
     checks = found.checks if found else before.checks if before else None
-    verdict, _, _ = judge(asked.gate, tuple(results), checks, forgetting=asked.forgetting is not None)
+    verdict, _, _ = judge(asked, tuple(results), checks)
     return verdict is Verdict.PASSED
 
 
@@ -214,55 +286,6 @@ def _backoff(last: Attempt) -> Hold:
     blocked = last.state is AttemptState.BLOCKED
     then = " It is looked for again by itself." if blocked else " Another attempt follows."
     return Hold(last.reason or Reason.POD_FAILED, last.message + then, stalled=blocked)
-
-
-def _not_yet(seen: Snapshot, stage: Stage, outcome: Outcome | None = None) -> Hold | None:
-    """What keeps the next stage from starting: pause, approval, or something that only a person can mend."""
-    spec = seen.run.spec
-    if spec.suspend:
-        return _suspended()
-    if stage is Stage.TRAIN and spec.approval is Approval.REQUIRED and not spec.approved:
-        expected = known(seen, outcome)
-        told = f" Training is estimated at {expected.in_words}." if expected else ""
-        message = f"Preflight is done.{told} Set spec.approved to true to train."
-        return Hold(Reason.AWAITING_APPROVAL, message, stalled=False)
-    if seen.runtime_problems:
-        return Hold(Reason.RUNTIME_INVALID, " ".join(f"{p.path}: {p.message}" for p in seen.runtime_problems))
-    if seen.runtime is None:
-        message = (
-            f"spec.runtime: there is no TuningRuntime named {spec.runtime!r}; `kubectl get tuningruntimes` lists them."
-        )
-        return Hold(Reason.RUNTIME_NOT_FOUND, message)
-    if not seen.runtime.selects(seen.namespace_labels):
-        message = (
-            f"spec.runtime: TuningRuntime {spec.runtime!r} does not admit namespace "
-            f"{seen.run.metadata.namespace!r}: its spec.namespaces does not match the namespace's labels."
-        )
-        return Hold(Reason.NAMESPACE_NOT_ALLOWED, message)
-    return _outside_allowed(seen) or registering(seen)
-
-
-def _outside_allowed(seen: Snapshot) -> Hold | None:
-    spec, allowed = seen.run.spec, seen.runtime.spec.allowed_uris if seen.runtime else ()
-    used = {"spec.model.source": spec.model.source, "spec.output.uri": spec.output.uri}
-    used |= {f"spec.dataset.train[{i}]": uri for i, uri in enumerate(spec.dataset.train)}
-    used |= {f"spec.dataset.test[{i}]": uri for i, uri in enumerate(spec.dataset.test)}
-    used |= _of_evaluation(spec)
-    outside = [f"{path}: {uri}" for path, uri in used.items() if not is_allowed(uri, tuple(allowed))]
-    if not outside:
-        return None
-    message = f"TuningRuntime {spec.runtime!r} allows only {', '.join(allowed)}. Not below these: {'; '.join(outside)}"
-    return Hold(Reason.URI_NOT_ALLOWED, message)
-
-
-def _of_evaluation(spec: FineTuneJobSpec) -> dict[str, str]:
-    """What the evaluation reads beside model and data, by field."""
-    asked = spec.evaluation
-    named = {f"spec.evaluation.baselines[{i}].source": b.source for i, b in enumerate(asked.baselines)}
-    named |= {f"spec.evaluation.metrics[{i}].ratings": m.ratings for i, m in enumerate(asked.metrics or ())}
-    general = asked.forgetting.dataset if asked.forgetting else ()
-    named |= {f"spec.evaluation.forgetting.dataset[{i}]": uri for i, uri in enumerate(general)}
-    return {path: uri for path, uri in named.items() if uri is not None}
 
 
 def _new_attempt(seen: Snapshot, attempts: tuple[Attempt, ...], stage: Stage) -> Attempt:

@@ -4,7 +4,6 @@ Nothing in a FineTuneJob reaches the template but numbers, Secret names and a cl
 and environment are the runtime's. Every pod passes the restricted pod security standard.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from attune_contract import uris
@@ -18,34 +17,16 @@ from attune_contract.runconfig import (
 from attune_operator import naming
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.finetunejob.grace import grace_seconds
 from attune_operator.finetunejob.runconfig import credentials, run_config
+from attune_operator.finetunejob.shapes import Shape, shape
 from attune_operator.settings import Settings
 
 JSON = dict[str, Any]
 USER = 65532
-GRACE_SECONDS = 30
 CONTAINER = "trainer"
+_NODE = "kubernetes.io/hostname"
 _CONFIG_FOLDER, _, _CONFIG_FILE = RUN_CONFIG_PATH.rpartition("/")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How many pods a stage has, and what each asks for."""
-
-    pods: int
-    gpus: int
-    cpu: str
-    memory: str
-
-
-def shape(run: FineTuneJob, stage: Stage, settings: Settings) -> Shape:
-    """The size of a stage: training has the whole gang, evaluation one pod of it, the others no GPU."""
-    asked = run.spec.resources
-    if stage is Stage.PREFLIGHT:
-        return Shape(1, 0, settings.preflight_cpu, settings.preflight_memory)
-    if stage is Stage.PUBLISH:
-        return Shape(1, 0, settings.preflight_cpu, asked.memory)
-    return Shape(asked.nodes if stage is Stage.TRAIN else 1, asked.gpus_per_node, asked.cpu, asked.memory)
 
 
 def labels(run: FineTuneJob, attempt: Attempt) -> dict[str, str]:
@@ -61,7 +42,7 @@ def labels(run: FineTuneJob, attempt: Attempt) -> dict[str, str]:
 def template(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings) -> JSON:
     """The pod template of an attempt."""
     size = shape(run, attempt.stage, settings)
-    config = run_config(run, runtime, attempt)
+    config = run_config(run, runtime, attempt, settings)
     annotations = {
         naming.JOB_ANNOTATION: run.metadata.name,
         naming.RUN_CONFIG_ANNOTATION: config.model_dump_json(exclude_none=True),
@@ -70,7 +51,7 @@ def template(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, setting
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": grace_seconds(run, attempt.stage),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -87,10 +68,10 @@ def template(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, setting
 
 
 def _container(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size: Shape, settings: Settings) -> JSON:
-    preflight = attempt.stage is Stage.PREFLIGHT
+    only_data = attempt.stage in (Stage.PREFLIGHT, Stage.POLL)
     return {
         "name": CONTAINER,
-        "image": (settings.data_image if preflight else "") or runtime.spec.image,
+        "image": (settings.data_image if only_data else "") or runtime.spec.image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["python", "-m", "attune_trainer", attempt.stage.value.lower()],
         "env": [*_environment(run, attempt, size), *({"name": e.name, "value": e.value} for e in runtime.spec.env)],
@@ -180,15 +161,19 @@ def _placement(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size:
 
 
 def _affinity(runtime: TuningRuntime, gang: dict[str, str]) -> JSON:
-    """The gang close together (same value of topologyKey), each pod on a node of its own where there are enough."""
-    selector = {"labelSelector": {"matchLabels": gang}}
-    apart = {**selector, "topologyKey": "kubernetes.io/hostname"}
-    affinity: JSON = {
-        "podAntiAffinity": {
-            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": apart}]
-        }
-    }
-    if runtime.spec.topology_key:
-        together = {**selector, "topologyKey": runtime.spec.topology_key}
-        affinity["podAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": [together]}
+    """The gang close together (same value of topologyKey), each pod on a node of its own; both where there is room.
+
+    Not `required`: the pod that comes second would wait for room beside the first, which holds its GPUs meanwhile.
+    """
+    key = runtime.spec.topology_key
+    affinity: JSON = {}
+    if key != _NODE:
+        affinity["podAntiAffinity"] = _preferred(gang, _NODE, 50)
+    if key:
+        affinity["podAffinity"] = _preferred(gang, key, 100)
     return affinity
+
+
+def _preferred(gang: dict[str, str], key: str, weight: int) -> JSON:
+    term = {"labelSelector": {"matchLabels": gang}, "topologyKey": key}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": weight, "podAffinityTerm": term}]}

@@ -7,18 +7,24 @@ from typing import Any
 
 from attune_contract.progress import Progress
 from attune_operator.api.conditions import Reason
+from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt, FineTuneJob, FineTuneJobStatus
 from attune_operator.api.tuningruntime import TuningRuntime
-from attune_operator.cluster import apply, observe
+from attune_operator.cluster import apply, nodes, observe
 from attune_operator.cluster.client import Kube
+from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.progress import ProgressPoller
-from attune_operator.errors import AttuneError
-from attune_operator.finetunejob.attempts import OPEN, suspended
+from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.errors import AttuneError, InvalidError
+from attune_operator.finetunejob.afterlife import Afterlife
 from attune_operator.finetunejob.build import build
+from attune_operator.finetunejob.leftovers import overdue
 from attune_operator.finetunejob.plan import Plan, is_terminal, plan
-from attune_operator.finetunejob.snapshot import PodView, Snapshot, Warned, stamp
+from attune_operator.finetunejob.reporting import event_name, report
+from attune_operator.finetunejob.snapshot import JobState, PodView, QueueView, Snapshot, Warned, stamp
 from attune_operator.finetunejob.stories import Story, stories
 from attune_operator.finetunejob.summarize import summarize
+from attune_operator.finetunejob.views import job_view
 from attune_operator.finetunejob.waiting import Hold
 from attune_operator.metrics import Metrics
 from attune_operator.settings import Settings
@@ -26,6 +32,7 @@ from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
 log = logging.getLogger("attune")
+UNREADABLE_SECONDS = 60.0
 WARNINGS_AGE = timedelta(minutes=2)
 """Older warnings are about something that has passed: what lasts is warned of again."""
 CREATED_BEFORE_WARNINGS = timedelta(seconds=4)
@@ -40,6 +47,9 @@ class Reconciler:
     poller: ProgressPoller
     settings: Settings
     metrics: Metrics
+    runtimes: Runtimes
+    kueue: Kueue
+    afterlife: Afterlife
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings one run one step on.
@@ -51,17 +61,44 @@ class Reconciler:
             APIError: the API server refused or was away; the caller tries again with back-off.
         """
         stored = await observe.finetunejob(self.client, key)
-        if stored is None or "deletionTimestamp" in stored["metadata"]:
+        if stored is None:
             self.metrics.forget(key)
             return None
+        try:
+            if "deletionTimestamp" in stored["metadata"]:
+                self.metrics.forget(key)
+                return await self.afterlife.leave(stored)
+            return await self._step(key, stored)
+        except InvalidError as error:
+            # What was read is something that the API server does not take back: only an Event can say so.
+            said = f"The API server refuses what the operator writes about this object: {error}"
+            await apply.try_event(
+                self.client,
+                stored,
+                kind="Warning",
+                reason=Reason.STATUS_UNREADABLE,
+                message=said,
+                name=event_name(stored, said),
+            )
+            raise
+        except AttuneError:
+            raise
+        except Exception as error:
+            # One object that this version cannot cope with: it says so itself, and the others go on.
+            said = f"The operator cannot work on this object: {type(error).__name__}: {str(error)[:500]}"
+            await self._report(key, Reason.INTERNAL_ERROR, said)
+            raise
+
+    async def _step(self, key: Key, stored: JSON) -> float | None:
+        stored = await self.afterlife.guard(stored)
         seen = await self._observe(stored)
         if unreadable := [p for p in seen.spec_problems if p.path.startswith("status")]:
             # Never write over a record that could not be read: somebody must look at it first.
-            raise AttuneError(f"the status cannot be read: {unreadable}")
+            await self._report(key, Reason.STATUS_UNREADABLE, " ".join(f"{p.path}: {p.message}" for p in unreadable))
+            return UNREADABLE_SECONDS
         if is_terminal(seen.run):
-            await self._rest(key, stored, seen.run)
-            return None
-        decision = plan(seen)
+            return await self._rest(key, stored, seen.run)
+        decision = plan(seen, self.settings)
         recorded = decision.start is None or decision.start in seen.run.status.attempts
         status = seen.run.status
         if not recorded or decision.stop:
@@ -72,13 +109,21 @@ class Reconciler:
         run = seen.run.model_copy(update={"status": status})
         decision, created = await self._apply(run, seen.runtime, decision)
         stored, status = await self._write(stored, status, summarize(seen, decision, self.settings))
-        told = stories(seen.run.status, status, decision.start if created else None)
+        told = stories(seen.run.status, status, decision.start if created else None, decision.log)
         await self._tell(stored, told, seen.now)
         self.metrics.record(key, status)
+        if decision.end is not None:
+            return await self.afterlife.prune(seen.run.model_copy(update={"status": status}), seen.now)
         return decision.again
 
-    async def _rest(self, key: Key, stored: JSON, run: FineTuneJob) -> None:
-        """A run that is over: nothing is done but to say that the newest generation of its spec was seen (kstatus)."""
+    async def _report(self, key: Key, reason: Reason, message: str) -> None:
+        """Says on an object why it is not worked on; read afresh, for a step may have written it since."""
+        if (stored := await observe.finetunejob(self.client, key)) is not None:
+            log.warning("%s/%s: %s: %s", *key, reason, message)
+            await report(self.client, stored, reason, message, datetime.now(UTC), stalled=True)
+
+    async def _rest(self, key: Key, stored: JSON, run: FineTuneJob) -> float | None:
+        """A run that is over: the newest generation of its spec is acknowledged (kstatus); its pods go in time."""
         generation, status = run.metadata.generation, run.status
         if status.observed_generation != generation:
             seen = tuple(c.model_copy(update={"observed_generation": generation}) for c in status.conditions)
@@ -86,17 +131,19 @@ class Reconciler:
             await self._write(stored, status, status.model_copy(update=update))
         self.metrics.record(key, status)
         self.poller.forget(run.metadata.uid)
+        return await self.afterlife.prune(run, datetime.now(UTC))
 
     async def _observe(self, stored: JSON) -> Snapshot:
         now = datetime.now(UTC)
         run, problems = FineTuneJob.parse(stored)
         if problems or is_terminal(run):
             return Snapshot(run=run, now=now, spec_problems=tuple(problems))
-        found = await observe.runtime(self.client, run.spec.runtime)
-        runtime, runtime_problems = TuningRuntime.parse(found) if found else (None, ())
-        job, pods = await observe.job_and_pods(self.client, run, _watched(run))
+        runtime, runtime_problems = await self.runtimes.find(run.spec.runtime)
+        raw_job, pods = await observe.job_and_pods(self.client, run, _watched(run))
+        job = job_view(raw_job) if raw_job else None
         warnings: tuple[Warned, ...] = ()
-        if job is not None and now - job.created > CREATED_BEFORE_WARNINGS and not _running(pods):
+        starts = job is not None and job.state is JobState.ACTIVE and not _running(pods)
+        if job is not None and starts and now - job.created > CREATED_BEFORE_WARNINGS:
             names = (job.name, *(p.name for p in pods))
             since = max(job.created, now - WARNINGS_AGE)
             warnings = await observe.warnings(self.client, run.metadata.namespace, names, since)
@@ -104,14 +151,29 @@ class Reconciler:
             run=run,
             now=now,
             runtime=runtime,
-            runtime_problems=tuple(runtime_problems),
+            runtime_problems=runtime_problems,
             tuned_model=await observe.tuned_model(self.client, run),
             namespace_labels=await observe.namespace_labels(self.client, runtime, run.metadata.namespace),
             job=job,
             pods=pods,
             warnings=warnings,
             progress=await self._progress(run, pods),
+            queue=await self._queue(run, raw_job),
+            lost=await self._lost(pods, now),
         )
+
+    async def _queue(self, run: FineTuneJob, job: JSON | None) -> QueueView | None:
+        """What Kueue says: of a Job that is suspended, or, before there is one, whether there is a Kueue at all."""
+        asked = run.spec.queue.name if run.spec.queue else ""
+        if job is not None and job_view(job).state is JobState.SUSPENDED:
+            return await self.kueue.about(run.metadata.namespace, job, asked)
+        return await self.kueue.installed(asked) if asked and job is None else None
+
+    async def _lost(self, pods: tuple[PodView, ...], now: datetime) -> dict[str, str]:
+        """Pods whose end nobody will tell; nodes are asked for only where a pod is overdue by long."""
+        patience = self.settings.lost_node_seconds
+        late = overdue(pods, now, timedelta(seconds=patience)) if patience else ()
+        return await nodes.lost(self.client, late) if late else {}
 
     async def _progress(self, run: FineTuneJob, pods: tuple[PodView, ...]) -> Progress | None:
         leader = next((p for p in pods if p.index == 0 and p.phase == "Running"), None)
@@ -126,6 +188,11 @@ class Reconciler:
         namespace, uid = run.metadata.namespace, run.metadata.uid
         if decision.stop is not None:
             await apply.delete_job(self.client, namespace, decision.stop.job_name, uid)
+        for pod in decision.release:
+            log.warning(
+                "%s/%s: pod %s is removed from the API: its node is lost", namespace, run.metadata.name, pod.name
+            )
+            await apply.release_pod(self.client, namespace, pod.name)
         if decision.start is None or runtime is None:
             return decision, False
         created = False
@@ -153,9 +220,9 @@ class Reconciler:
 
 
 def _watched(run: FineTuneJob) -> Attempt | None:
-    """The attempt whose Job matters: one that has not ended, or one that was suspended and may not be gone yet."""
+    """The attempt whose Job matters: the newest, until it has succeeded. One that is over may not be gone yet."""
     last = run.status.attempts[-1] if run.status.attempts else None
-    return last if last and (last.state in OPEN or suspended(last)) else None
+    return last if last and last.state is not AttemptState.SUCCEEDED else None
 
 
 def _running(pods: tuple[PodView, ...]) -> bool:

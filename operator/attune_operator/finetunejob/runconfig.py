@@ -1,13 +1,26 @@
 """The RunConfig of one attempt: what its pods are told. Pure."""
 
+from datetime import datetime
+
 from attune_contract.enums import Role
-from attune_contract.runconfig import CACHE_PATH, CREDENTIALS_PATH, Credentials, RunConfig, RunIdentity, RuntimeFacts
+from attune_contract.runconfig import (
+    CACHE_PATH,
+    CREDENTIALS_PATH,
+    CheckpointPlan,
+    Credentials,
+    RunConfig,
+    RunIdentity,
+    RuntimeFacts,
+)
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.finetunejob.budget import left
+from attune_operator.finetunejob.grace import grace_seconds
 from attune_operator.finetunejob.registering import with_champion, workload
+from attune_operator.settings import Settings
 
 
-def run_config(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt) -> RunConfig:
+def run_config(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings) -> RunConfig:
     """Everything that the pods of an attempt need to know, except secrets."""
     spec, accelerator, price = run.spec, runtime.spec.accelerator, runtime.spec.price
     return RunConfig(
@@ -34,8 +47,19 @@ def run_config(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt) -> Ru
         budget=spec.budget,
         credentials=credentials(run),
         facts=_facts(run),
+        checkpoint=CheckpointPlan.of(spec.training.checkpoint),
+        grace_seconds=grace_seconds(run, attempt.stage),
+        deadline_seconds=_deadline(run, runtime, attempt, settings),
         inputs=tuple(a for a in run.status.artifacts if a.stage is not attempt.stage),
     )
+
+
+def _deadline(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings) -> float | None:
+    """What the attempts before this one leave of the budget."""
+    before = tuple(a for a in run.status.attempts if (a.stage, a.number) != (attempt.stage, attempt.number))
+    began = datetime.fromisoformat(attempt.start_time)
+    remaining = left(run, runtime, before, attempt.stage, now=began, settings=settings)
+    return None if remaining is None else max(0.0, remaining)
 
 
 def _facts(run: FineTuneJob) -> dict[str, str]:

@@ -43,6 +43,15 @@ class JobView:
     created: datetime
     disrupted: str = ""
     """Message of the Job where it failed because the cluster ended one of its pods."""
+    failure: str = ""
+    """Message of the Job's condition Failed, such as that its deadline was exceeded."""
+    runtime: str = ""
+    """Digest of the TuningRuntime that it was made from; empty: by an operator that did not note it."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it ended by itself."""
+        return self.state in (JobState.COMPLETE, JobState.FAILED)
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,40 @@ class PodView:
     waiting_reason: str = ""
     """Why the container cannot start, such as `ImagePullBackOff`."""
     waiting_message: str = ""
+    node: str = field(default="", compare=False)
+    """Node that it was bound to."""
+    started_at: str = field(default="", compare=False)
+    """RFC 3339: when its node took it up, and it began to cost. No news to a plan, so not compared."""
+    leaving_at: str = ""
+    """RFC 3339, once it is being deleted: when its grace period is over."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its container may still run."""
+        return self.phase not in ("Succeeded", "Failed") and self.exit_code is None
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """What Kueue says of a Job that it holds."""
+
+    installed: bool
+    """Whether the API server serves Kueue's API at all."""
+    name: str = ""
+    """LocalQueue that the Job waits in."""
+    known: bool = True
+    """False: Kueue has made no Workload for the Job."""
+    active: bool = True
+    """False: Kueue gave the Workload up, or an admin did."""
+    reason: str = ""
+    """Reason of the condition QuotaReserved, such as Pending or Inadmissible."""
+    message: str = ""
+    """Its message: which quota is lacking, or what is wrong with the queue."""
+    evicted_reason: str = ""
+    """Reason of the condition Evicted, while that is true."""
+    evicted_message: str = ""
+    position: int | None = None
+    """Workloads that are before it in its LocalQueue, where Kueue tells."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +140,14 @@ class Snapshot:
     namespace_labels: dict[str, str] = field(default_factory=dict)
     """Read only where the runtime selects namespaces."""
     job: JobView | None = None
-    """The Job of the open attempt, if it is there and ours."""
+    """The Job of the newest attempt, if that has not succeeded and the Job is there and ours."""
     pods: tuple[PodView, ...] = ()
     """The pods of that Job, by index."""
     warnings: tuple[Warned, ...] = ()
     """Recent warning Events of that Job or its pods, newest first; read while they do not run."""
     progress: Progress | None = None
     """A fresh answer of the running pod; None where it was not asked or did not answer."""
+    queue: QueueView | None = None
+    """What Kueue says; None where the run has no queue and no Job of it is held."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """Pods that are on nodes that will not say that they ended, by name, with what is known of the node."""

@@ -19,15 +19,24 @@ class Story(NamedTuple):
     message: str
 
 
-def stories(old: FineTuneJobStatus, new: FineTuneJobStatus, created: Attempt | None = None) -> list[Story]:
+LONGEST = 1000
+"""Bytes of an Event's message; the API's limit is a little above."""
+
+
+def stories(
+    old: FineTuneJobStatus, new: FineTuneJobStatus, created: Attempt | None = None, log: tuple[str, ...] = ()
+) -> list[Story]:
     """What happened between two statuses, oldest first. Told only after the new one is stored and applied.
 
     Args:
         old: the status as it was read.
         new: the status as it is stored now.
         created: the attempt whose Job was created in between.
+        log: the last lines of the log of the attempt that failed in between, secrets masked.
     """
-    told = [s for a in new.attempts if (s := _ended(_before(old, a), a, new))]
+    told = [s for a in new.attempts for s in _warned(_before(old, a), a)]
+    told += [s for a in new.attempts if (s := _ended(_before(old, a), a, new))]
+    told += _last_words(old, new, log)
     if created is not None and not _repeats(created, new):
         message = f"Created Job {created.job_name} (attempt {created.number})."
         told.append(Story("Normal", f"{created.stage}Started", message))
@@ -42,6 +51,32 @@ def stories(old: FineTuneJobStatus, new: FineTuneJobStatus, created: Attempt | N
         bad = failed is not None and failed.status == "True"
         told.append(Story("Warning" if bad else "Normal", "Failed" if bad else "Succeeded", over.message))
     return told
+
+
+def _warned(before: Attempt | None, after: Attempt) -> list[Story]:
+    """What an attempt met without ending by it, such as a checkpoint that could not be used."""
+    known = (before.warnings if before else None) or ()
+    return [Story("Warning", f"{after.stage}Warning", w) for w in after.warnings or () if w not in known]
+
+
+def _last_words(old: FineTuneJobStatus, new: FineTuneJobStatus, log: tuple[str, ...]) -> list[Story]:
+    """The end of the log of the attempt that failed just now: as many of its last lines as an Event holds."""
+    failed = [
+        a
+        for a in new.attempts
+        if a.state is AttemptState.FAILED and (before := _before(old, a)) is not None and before.state in OPEN
+    ]
+    if not failed or not log:
+        return []
+    head = f"Last lines of the log of attempt {failed[-1].number}:"
+    kept: list[str] = []
+    room = LONGEST - len(head)
+    for line in reversed(log):
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        kept.insert(0, line)
+    return [Story("Normal", f"{failed[-1].stage}Log", "\n".join([head, *kept]))] if kept else []
 
 
 def _refined(old: FineTuneJobStatus, new: FineTuneJobStatus) -> list[Story]:

@@ -31,6 +31,8 @@ _PHASE_OF_HOLD: dict[str, Phase] = {
     Reason.AWAITING_APPROVAL: Phase.AWAITING_APPROVAL,
     Reason.SUSPENDED: Phase.SUSPENDED,
     Reason.WAITING: Phase.QUEUED,
+    Reason.QUEUE_REFUSED: Phase.QUEUED,
+    Reason.BUDGET_EXCEEDED: Phase.SUSPENDED,
 }
 
 
@@ -73,10 +75,10 @@ def summarize(seen: Snapshot, plan: Plan, settings: Settings) -> FineTuneJobStat
 def _phase(plan: Plan) -> Phase:
     if plan.end is not None:
         return Phase.SUCCEEDED if plan.end.succeeded else Phase.FAILED
-    if plan.hold is not None and (plan.hold.stalled or plan.hold.reason == Reason.UNSCHEDULABLE):
-        return Phase.PENDING
     if plan.hold is not None and plan.hold.reason in _PHASE_OF_HOLD:
         return _PHASE_OF_HOLD[plan.hold.reason]
+    if plan.hold is not None and (plan.hold.stalled or plan.hold.reason == Reason.UNSCHEDULABLE):
+        return Phase.PENDING
     return _PHASE_OF_STAGE[plan.attempts[-1].stage] if plan.attempts else Phase.PENDING
 
 
@@ -110,6 +112,8 @@ def span(seconds: float) -> str:
 def _progress(seen: Snapshot, plan: Plan) -> ProgressStatus | None:
     """The newest sample; loss and learning rate of training stay to be seen while the evaluation counts its rows."""
     old = seen.run.status.progress
+    if plan.outcome and (stopped := _stopped(plan.outcome, old, stamp(seen.now))):
+        return stopped
     trained = plan.outcome.training if plan.outcome else None
     if trained is not None:
         kept = {"loss": trained.train_loss, "learning_rate": old.learning_rate if old else None}
@@ -119,11 +123,18 @@ def _progress(seen: Snapshot, plan: Plan) -> ProgressStatus | None:
             percent=100,
             epoch=trained.epochs,
             tokens_per_second=round(trained.tokens / trained.seconds, 1) if trained.seconds else None,
+            checkpoint_step=old.checkpoint_step if old else None,
+            checkpoint_seconds=old.checkpoint_seconds if old else None,
             updated_at=stamp(seen.now),
             **kept,
         )
     if plan.end is not None and plan.end.succeeded and old is not None:
         return old.model_copy(update={"percent": 100, "eta_seconds": None})
+    return _sampled(seen, plan, old)
+
+
+def _sampled(seen: Snapshot, plan: Plan, old: ProgressStatus | None) -> ProgressStatus | None:
+    """What a running pod said just now, or what was known before."""
     last = plan.attempts[-1] if plan.attempts else None
     sample = seen.progress
     if sample is None or last is None or sample.stage is not last.stage or sample.attempt != last.number:
@@ -142,15 +153,35 @@ def _progress(seen: Snapshot, plan: Plan) -> ProgressStatus | None:
         learning_rate=sample.learning_rate,
         tokens_per_second=sample.tokens_per_second,
         eta_seconds=int(sample.eta_seconds) if sample.eta_seconds is not None else None,
+        checkpoint_step=sample.checkpoint_step or (old.checkpoint_step if old else None),
+        checkpoint_seconds=_longest(sample.checkpoint_seconds, old.checkpoint_seconds if old else None),
         updated_at=stamp(seen.now),
     )
+
+
+def _stopped(outcome: Outcome, old: ProgressStatus | None, now: str) -> ProgressStatus | None:
+    """Of training that ended before its end: where another attempt goes on."""
+    step = checkpoint_step(outcome.checkpoint.path) if outcome.checkpoint else None
+    if step is None:
+        return None
+    return (old or ProgressStatus(updated_at=now)).model_copy(update={"checkpoint_step": step, "eta_seconds": None})
+
+
+def _longest(*measured: float | None) -> float | None:
+    """The grace period goes by the slowest checkpoint that was seen."""
+    return max((round(seconds, 1) for seconds in measured if seconds is not None), default=None)
+
+
+def checkpoint_step(path: str) -> int | None:
+    """The step of a checkpoint's folder, or None where the path is none."""
+    name = path.strip("/").rpartition("/")[2]
+    return int(name) if name.isdecimal() else None
 
 
 def _evaluation(seen: Snapshot, outcome: Outcome | None) -> Evaluation | None:
     if outcome is None or not outcome.evaluation:
         return seen.run.status.evaluation
-    asked = seen.run.spec.evaluation
-    verdict, _, _ = judge(asked.gate, outcome.evaluation, outcome.checks, forgetting=asked.forgetting is not None)
+    verdict, _, _ = judge(seen.run.spec.evaluation, outcome.evaluation, outcome.checks)
     return Evaluation(
         verdict=Verdict(verdict),
         results=outcome.evaluation,

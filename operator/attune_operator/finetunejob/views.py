@@ -1,10 +1,11 @@
 """From the API server's JSON to the few facts that the plan judges by. Pure."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from attune_operator.finetunejob.snapshot import JobState, JobView, PodView
-from attune_operator.naming import JOB_INDEX_ANNOTATION
+from attune_operator.naming import JOB_INDEX_ANNOTATION, RUNTIME_ANNOTATION
 
 JSON = dict[str, Any]
 STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
@@ -29,6 +30,8 @@ def job_view(raw: JSON) -> JobView:
         deleting="deletionTimestamp" in meta,
         created=datetime.fromisoformat(meta["creationTimestamp"]),
         disrupted=failed.get("message", "") if failed.get("reason") == "PodFailurePolicy" else "",
+        failure=failed.get("message", ""),
+        runtime=meta.get("annotations", {}).get(RUNTIME_ANNOTATION, ""),
     )
 
 
@@ -41,7 +44,7 @@ def pod_view(raw: JSON) -> PodView:
     waiting_reason = waiting.get("reason", "")
     return PodView(
         name=meta["name"],
-        index=int(meta.get("annotations", {}).get(JOB_INDEX_ANNOTATION, 0)),
+        index=_index(meta.get("annotations", {}).get(JOB_INDEX_ANNOTATION, "")),
         phase=status.get("phase", "Pending"),
         ip=status.get("podIP", ""),
         image=container.get("imageID", ""),
@@ -53,14 +56,22 @@ def pod_view(raw: JSON) -> PodView:
         unschedulable=_condition_message(status, "PodScheduled", "False"),
         waiting_reason="" if waiting_reason in STARTING else waiting_reason,
         waiting_message=waiting.get("message", ""),
+        node=raw.get("spec", {}).get("nodeName", ""),
+        started_at=status.get("startTime") or "",
+        leaving_at=meta.get("deletionTimestamp") or "",
     )
+
+
+def _index(text: str) -> int:
+    """A completion index; of a pod that somebody else labelled as ours, nought."""
+    return int(text) if text.isdecimal() else 0
 
 
 def newborn(view: JobView | PodView) -> JobView | PodView:
     """The same child as it was when it was made, which is what whoever made it expects: no news."""
     if isinstance(view, PodView):
         return PodView(name=view.name, index=view.index, phase="Pending")
-    return JobView(name=view.name, uid=view.uid, state=JobState.ACTIVE, deleting=False, created=view.created)
+    return replace(view, state=JobState.ACTIVE, deleting=False, disrupted="", failure="")
 
 
 def _condition_message(status: JSON, kind: str, value: str) -> str:

@@ -6,7 +6,7 @@ from attune_contract.enums import Stage
 from attune_operator import naming
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
-from attune_operator.api.finetuneschedule import FineTuneSchedule, RunRecord
+from attune_operator.api.finetuneschedule import DataSeen, FineTuneSchedule, RunRecord
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.finetunejob import build as jobs
 from attune_operator.finetuneschedule.matrix import combinations, expanded
@@ -43,13 +43,23 @@ def owner(schedule: FineTuneSchedule) -> JSON:
     return naming.owner_reference(naming.SCHEDULE_KIND, schedule.metadata.name, schedule.metadata.uid)
 
 
-def poll(schedule: FineTuneSchedule, runtime: TuningRuntime, name: str, settings: Settings) -> list[JSON]:
+def poll(schedule: FineTuneSchedule, runtime: TuningRuntime, data: DataSeen, settings: Settings) -> list[JSON]:
     """The Job that looks at the training data, which lists and counts and writes nothing; its pods' policy first.
 
     Of a matrix every combination's data is looked at.
+
+    Args:
+        schedule: whose data.
+        runtime: where the pod runs.
+        data: the record, which names the Job and says when it was asked for.
+        settings: the operator's.
     """
+    assert data.poll is not None, "asked for only where it is recorded"  # noqa: S101
+    assert data.polled_at is not None, "recorded with the name"  # noqa: S101
     run = _as_run(schedule)
-    attempt = Attempt(stage=Stage.POLL, number=1, job_name=name, state=AttemptState.PENDING, start_time="")
+    attempt = Attempt(
+        stage=Stage.POLL, number=1, job_name=data.poll, state=AttemptState.PENDING, start_time=data.polled_at
+    )
     made = jobs.job(run, runtime, attempt, settings)
     kept = {**made, "spec": {**made["spec"], "ttlSecondsAfterFinished": KEPT_SECONDS}}
     policy = naming.owned_policy(jobs.network_policy(run, settings), owner(schedule))

@@ -148,10 +148,9 @@ class ScheduleReconciler:
     async def _start_poll(self, schedule: FineTuneSchedule, decision: Plan) -> None:
         found = await observe.runtime(self.client, schedule.spec.job_template.spec.runtime)
         runtime, _ = TuningRuntime.parse(found) if found else (None, ())
-        name = decision.data.poll if decision.data else None
-        if runtime is None or name is None:
+        if runtime is None or decision.data is None:
             return  # a run would be held up by it, and says so; the look is given up and tried again
-        for wanted in build.poll(schedule, runtime, name, self.settings):
+        for wanted in build.poll(schedule, runtime, decision.data, self.settings):
             await apply.create(self.client, wanted, schedule.metadata.uid)
 
     async def _write(

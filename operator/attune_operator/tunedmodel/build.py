@@ -41,7 +41,7 @@ def objects(model: TunedModel, runtime: TuningRuntime, look: LookRecord, setting
         state=look.state,
         start_time=look.start_time,
     )
-    config = run_config(run, runtime, attempt).model_copy(update={"monitoring": asked(model, look, champion)})
+    config = run_config(run, runtime, attempt, settings).model_copy(update={"monitoring": asked(model, look, champion)})
     made = jobs.job(run, runtime, attempt, settings)
     template = made["spec"]["template"]
     told = {

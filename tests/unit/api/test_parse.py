@@ -178,3 +178,20 @@ def test_a_runtime_admits_the_namespaces_that_it_selects(
     assert found == ()
     assert runtime is not None
     assert runtime.selects(labels) is admitted
+
+
+@pytest.mark.parametrize(
+    ("changes", "readable"),
+    [
+        pytest.param({"fieldOfANewerVersion": 1}, True, id="a newer field"),
+        pytest.param({"output": {"uri": "s3://m/p/", "newer": {"a": [1]}}}, True, id="a newer field deeper down"),
+        pytest.param({"fieldOfANewerVersion": 1, "retryLimit": "many"}, False, id="and something that is wrong"),
+    ],
+)
+def test_a_field_of_a_newer_version_is_a_problem_that_leaves_the_rest_readable(
+    changes: dict[str, Any], readable: bool
+) -> None:
+    run, found = FineTuneJob.parse(resource("FineTuneJob", {**valid("FineTuneJob"), **changes}))
+    assert found
+    assert all(p.unknown for p in found) is readable
+    assert hasattr(run.spec, "output") is readable

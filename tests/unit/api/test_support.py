@@ -14,7 +14,6 @@ UNSUPPORTED: list[tuple[str, dict[str, Any], str]] = [
     ("a glob over all kinds", {"dataset": {"train": ["s3://data/*"]}}, "spec.dataset.train[0]"),
     ("a spreadsheet for test", {"dataset": {**DATA, "test": ["s3://data/t.xlsx"]}}, "spec.dataset.test[0]"),
     ("beta for SFT", {"training": {"epochs": 1, "beta": 0.1}}, "spec.training.beta"),
-    ("checkpoints", {"training": {"epochs": 1, "checkpoint": {}}}, "spec.training.checkpoint"),
     (
         "log loss of answers",
         {"evaluation": {"metrics": [{"name": "Accuracy"}, {"name": "LabelLogLoss"}]}},
@@ -35,7 +34,6 @@ UNSUPPORTED: list[tuple[str, dict[str, Any], str]] = [
         {"evaluation": {"forgetting": {"dataset": ["s3://data/g.xlsx"]}}},
         "spec.evaluation.forgetting.dataset[0]",
     ),
-    ("a queue", {"queue": {"name": "team-a"}}, "spec.queue"),
 ]
 SUPPORTED: list[tuple[str, dict[str, Any]]] = [
     ("the least", {}),
@@ -93,6 +91,8 @@ SUPPORTED: list[tuple[str, dict[str, Any]]] = [
     ("registration", {"output": {"uri": "s3://models/o", "register": "router"}}),
     ("both formats of output", {"output": {"uri": "s3://models/o", "format": "Both"}}),
     ("approval", {"approval": "Required", "approved": True}),
+    ("checkpoints", {"training": {"epochs": 1, "checkpoint": {"interval": "5m", "keep": 3}}}),
+    ("a queue", {"queue": {"name": "team-a", "priorityClass": "production"}}),
     ("retries and a pause", {"retryLimit": 0, "suspend": True}),
 ]
 
@@ -120,6 +120,4 @@ def test_all_fields_of_the_design_s_manifest_that_are_not_acted_on_are_told_at_o
     run, _ = FineTuneJob.parse(load("design.yaml"))
     assert [p.path for p in unsupported(run.spec)] == [
         "spec.training.beta",
-        "spec.training.checkpoint",
-        "spec.queue",
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from attune_devcluster.build import cache_key, command
 from attune_devcluster.paths import MODULES
-from attune_devcluster.tools import CLUSTER_TOOLS, HELM, KUBECTL, KWOK, Tool
+from attune_devcluster.tools import CLUSTER_TOOLS, HELM, KUBECTL, KUEUE, KWOK, Tool
 
 TOOL = Tool("thing", "thing", "example.com/thing/cmd/thing", "example.com/thing")
 GO = "go1.26.8\nlinux\namd64\n"
@@ -67,7 +67,7 @@ def test_command_names_module_tags_and_target(modules: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("tool", [*CLUSTER_TOOLS, HELM, KUBECTL, KWOK], ids=lambda tool: tool.name)
+@pytest.mark.parametrize("tool", [*CLUSTER_TOOLS, HELM, KUBECTL, KUEUE, KWOK], ids=lambda tool: tool.name)
 def test_every_tool_has_a_module_with_checksums_and_a_version(tool: Tool) -> None:
     assert tool.version(MODULES).startswith("v") or not tool.source
     assert (MODULES / tool.module / "go.sum").exists() or not tool.source

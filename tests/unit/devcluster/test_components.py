@@ -6,13 +6,13 @@ import ipaddress
 import shlex
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from attune_devcluster import control_plane, description, node, services
-from attune_devcluster.addresses import BRIDGE, NODE_IP, POD_CIDR, SERVICE_CIDR
+from attune_devcluster.addresses import BRIDGE, NODE_IP, POD_CIDR, SERVICE_CIDR, Endpoints
 from attune_devcluster.choose import Kind
 from attune_devcluster.components import Component
 from attune_devcluster.errors import ClusterError
@@ -47,6 +47,18 @@ def test_nothing_listens_beyond_this_machine(components: list[Component]) -> Non
 def test_no_two_programs_listen_at_the_same_address(components: list[Component]) -> None:
     addresses = [address for component in components for address in component.listens]
     assert sorted(set(addresses)) == sorted(addresses)
+
+
+def test_a_control_plane_alone_listens_where_it_is_told_and_nowhere_else(layout: Layout) -> None:
+    ports = (f"127.0.0.1:{port}" for port in range(41001, 41010))
+    at = Endpoints(**{field.name: next(ports) for field in fields(Endpoints)})
+    binaries: Mapping[str, Path] = defaultdict(lambda: Path("/bin/program"))
+    makers = (control_plane.etcd, control_plane.api_server, control_plane.controller_manager, control_plane.scheduler)
+    started = [maker(layout, binaries, at) for maker in makers]
+    assert {address for component in started for address in component.listens} == {
+        *(at.etcd, at.etcd_peer, at.api_server, at.controller_manager, at.scheduler)
+    }
+    assert not [text for component in started for text in component.argv if NODE_IP in text or ":2379" in text]
 
 
 def test_the_api_server_outlives_those_that_need_it_and_etcd_outlives_all() -> None:

@@ -5,7 +5,8 @@ import pytest
 from attune_contract.enums import OutcomeState, Stage
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
-from attune_operator.finetunejob.attempts import failures, is_final, settle, wait_before_next
+from attune_operator.finetunejob.attempts import settle
+from attune_operator.finetunejob.retries import failures, is_final, wait_before_next
 from attune_operator.finetunejob.snapshot import JobState, JobView, PodView
 from factories import NOW, attempt, job, outcome, pod, run, seen
 
@@ -22,7 +23,15 @@ FAILED = job(JobState.FAILED)
         pytest.param(
             job(JobState.COMPLETE), (pod(termination_message=outcome()),), S.SUCCEEDED, Reason.DONE, id="complete"
         ),
-        pytest.param(job(JobState.COMPLETE), (), S.FAILED, Reason.OUTCOME_LOST, id="complete, pods gone: told again"),
+        pytest.param(job(JobState.COMPLETE), (), S.FAILED, Reason.JOB_LOST, id="complete, pods gone: told again"),
+        pytest.param(job(JobState.COMPLETE), (pod(),), S.PENDING, "", id="complete, pods of earlier: looked again"),
+        pytest.param(
+            job(JobState.COMPLETE),
+            (pod(phase="Succeeded", exit_code=0, termination_message="done!"),),
+            S.FAILED,
+            Reason.OUTCOME_LOST,
+            id="complete, and no Outcome: told again, but not for ever",
+        ),
         pytest.param(
             FAILED,
             (
@@ -117,7 +126,8 @@ def test_a_disrupted_pod_that_is_gone_left_its_reason_on_the_job() -> None:
 def test_an_outcome_of_another_attempt_is_not_believed() -> None:
     forged = outcome(OutcomeState.SUCCEEDED, Stage.PREFLIGHT)
     complete = job(JobState.COMPLETE)
-    last = settle(seen(run=run(attempts=(RUNNING,)), job=complete, pods=(pod(termination_message=forged),))).last
+    ended = pod(phase="Succeeded", exit_code=0, termination_message=forged)
+    last = settle(seen(run=run(attempts=(RUNNING,)), job=complete, pods=(ended,))).last
     assert last is not None
     assert (last.state, last.reason) == (S.FAILED, Reason.OUTCOME_LOST)
 

@@ -174,10 +174,38 @@ def test_placement_identity_and_environment_are_the_runtimes() -> None:
     assert {"claimName": "hub-cache"} in [v.get("persistentVolumeClaim") for v in spec["volumes"]]
 
 
-def test_a_gang_shares_one_value_of_the_topology_key() -> None:
-    spec = pod_spec(of=run(resources={"nodes": 2}), at=runtime(topologyKey="topology.kubernetes.io/zone"))
-    (term,) = spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-    assert term["topologyKey"] == "topology.kubernetes.io/zone"
+@pytest.mark.parametrize(
+    ("key", "together", "apart"),
+    [
+        pytest.param(None, [], ["kubernetes.io/hostname"], id="spread-over-nodes"),
+        pytest.param(
+            "topology.kubernetes.io/zone",
+            ["topology.kubernetes.io/zone"],
+            ["kubernetes.io/hostname"],
+            id="packed-into-a-zone-and-spread-in-it",
+        ),
+        pytest.param("kubernetes.io/hostname", ["kubernetes.io/hostname"], [], id="packed-onto-a-node"),
+    ],
+)
+def test_a_gang_is_packed_and_spread_but_never_waits_for_its_place(
+    key: str | None, together: list[str], apart: list[str]
+) -> None:
+    affinity = pod_spec(of=run(resources={"nodes": 2}), at=runtime(topologyKey=key))["affinity"]
+    found: dict[str, list[str]] = {}
+    for kind, asked in affinity.items():
+        (only,) = asked
+        assert only == "preferredDuringSchedulingIgnoredDuringExecution"
+        found[kind] = [each["podAffinityTerm"]["topologyKey"] for each in asked[only]]
+        for each in asked[only]:
+            matched = each["podAffinityTerm"]["labelSelector"]["matchLabels"]
+            assert matched[naming.RUN_LABEL] == UID, "a gang is one run's"
+
+    assert found.get("podAffinity", []) == together
+    assert found.get("podAntiAffinity", []) == apart
+
+
+def test_a_lone_pod_goes_anywhere() -> None:
+    assert "affinity" not in pod_spec(at=runtime(topologyKey="topology.kubernetes.io/zone"))
 
 
 def test_the_policy_lets_in_only_the_run_itself_the_operator_and_prometheus() -> None:

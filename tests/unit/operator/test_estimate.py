@@ -201,7 +201,7 @@ def test_a_training_that_was_over_before_this_operator_started_is_not_compared_a
 
 def test_pods_are_told_the_accelerator_the_prices_and_the_budget() -> None:
     at = runtime(accelerator={"memory": "80Gi", "tflops": 989})
-    made = run_config(run(budget={"maxCost": "5"}), at, attempt(Stage.PREFLIGHT, S.PENDING))
+    made = run_config(run(budget={"maxCost": "5"}), at, attempt(Stage.PREFLIGHT, S.PENDING), Settings())
     facts = made.runtime
     assert (facts.accelerator_memory, facts.accelerator_tflops) == ("80Gi", 989)
     assert (facts.price_per_gpu_hour, facts.price_per_cpu_hour, facts.currency) == ("4.00", "0.10", "USD")

@@ -6,7 +6,7 @@ from attune_contract.enums import MetricName, Verdict
 from attune_contract.gate import TOKEN_KL, Check, CheckKind, Checks, Finding, decide, holm, rows_to_settle
 from attune_contract.gate_words import tell
 from attune_contract.outcome import MetricResult
-from attune_contract.spec import Gate, Requirement
+from attune_contract.spec import Evaluation, Forgetting, Gate, Requirement
 from attune_operator.api.conditions import Reason
 from attune_operator.finetunejob.gate import judge
 
@@ -38,7 +38,7 @@ OPEN = {"value": 0.50, "estimate": 0.08, "low": -0.01, "high": 0.17, "p_pass": 0
 
 
 def verdict(*found: Check, require: tuple[Requirement, ...] = (GAIN,)) -> tuple[Verdict, Reason, str]:
-    return judge(Gate(require=require), (ACCURACY,), Checks(listed=found))
+    return judge(Evaluation(gate=Gate(require=require)), (ACCURACY,), Checks(listed=found))
 
 
 @pytest.mark.parametrize(
@@ -219,13 +219,13 @@ def test_what_was_not_measured_is_not_passed(requirement: Requirement, found: tu
 
 
 def test_an_evaluation_of_before_checks_is_not_passed() -> None:
-    assert judge(Gate(require=(GAIN,)), (ACCURACY,))[0] is Verdict.INCONCLUSIVE
+    assert judge(Evaluation(gate=Gate(require=(GAIN,))), (ACCURACY,), None)[0] is Verdict.INCONCLUSIVE
 
 
 def test_where_nothing_is_required_every_evaluation_passes() -> None:
     said = "spec.evaluation.gate requires nothing. Accuracy 0.91, base 0.42 (+0.49 on 96 rows)"
     part = ACCURACY.model_copy(update={"slice": "language=de", "tuned": 0.2})
-    assert judge(None, (ACCURACY, part)) == (Verdict.PASSED, Reason.NO_GATE, said)
+    assert judge(Evaluation(), (ACCURACY, part), None) == (Verdict.PASSED, Reason.NO_GATE, said)
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,9 @@ def test_where_nothing_is_required_every_evaluation_passes() -> None:
     ],
 )
 def test_forgetting_is_judged_without_any_requirement(found: tuple[str, ...], expected: Verdict) -> None:
+    asked = Forgetting(dataset=("s3://b/general.jsonl",))
     listed = tuple(check(requirement=None, kind=CheckKind.FORGETTING, metric=m) for m in found)
-    assert judge(None, (ACCURACY,), Checks(listed=listed), forgetting=True)[0] is expected
+    assert judge(Evaluation(forgetting=asked), (ACCURACY,), Checks(listed=listed))[0] is expected
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.problems import FieldProblem
 from attune_operator.finetunejob.plan import KEPT_UNCOUNTED, plan
-from attune_operator.finetunejob.snapshot import JobState, Warned
+from attune_operator.finetunejob.snapshot import JobState, QueueView, Warned
 from factories import NAMESPACE, attempt, job, outcome, pod, run, runtime, seen
 
 S = AttemptState
@@ -124,7 +124,25 @@ def test_a_run_that_is_over_is_never_touched_again(verdict: str) -> None:
             id="every problem at once",
         ),
         pytest.param(
-            {"run": run(queue={"name": "team-a"})}, Reason.NOT_SUPPORTED, "spec.queue", True, id="not supported yet"
+            {"spec_problems": (FieldProblem("spec.output.newer", "there is no such field", unknown=True),)},
+            Reason.NOT_SUPPORTED,
+            "does not know spec.output.newer: the cluster's CustomResourceDefinitions are of a newer one",
+            True,
+            id="a field that only newer CRDs have",
+        ),
+        pytest.param(
+            {"run": run(evaluation={"baselines": [{"name": "old", "source": "pvc://claim/old"}]})},
+            Reason.NOT_SUPPORTED,
+            "spec.evaluation.baselines[0].source",
+            True,
+            id="not supported yet",
+        ),
+        pytest.param(
+            {"run": run(queue={"name": "team-a"}), "queue": QueueView(installed=False)},
+            Reason.KUEUE_NOT_INSTALLED,
+            "'team-a'",
+            True,
+            id="a queue, and no Kueue",
         ),
         pytest.param(
             {"run": run(attempts=done(Stage.PREFLIGHT), approval="Required")},
@@ -299,3 +317,56 @@ def test_an_outcome_with_the_stage_blocked_is_not_counted_as_a_failure() -> None
     assert decision.end is None
     assert decision.hold is not None
     assert "s3://data: no such bucket" in decision.hold.message
+
+
+GONE_AN_HOUR = "2026-01-02T02:04:05Z"
+
+
+def test_a_pod_on_a_lost_node_is_given_up_and_only_then_follows_another_attempt() -> None:
+    stuck = pod(leaving_at=GONE_AN_HOUR, node="n1")
+    lost = {stuck.name: "node n1 has been out of reach since 02:00."}
+    running = run(attempts=(*done(Stage.PREFLIGHT), attempt(Stage.TRAIN, S.RUNNING)))
+    first = plan(seen(run=running, job=job(), pods=(stuck,), lost=lost))
+    assert first.stop is not None
+    assert (first.start, first.release, first.stop.reason) == (None, (stuck,), Reason.NODE_LOST)
+    recorded = run(attempts=first.attempts)
+    assert plan(seen(run=recorded, pods=(stuck,), lost=lost)).release == (stuck,), "asked for again until it is gone"
+    assert plan(seen(run=recorded)).start is None, "after a disruption a second is waited"
+
+
+def test_a_pod_that_does_not_end_on_a_node_that_answers_is_waited_for_and_spoken_of() -> None:
+    stuck = pod(leaving_at=GONE_AN_HOUR, node="n1")
+    running = run(attempts=(*done(Stage.PREFLIGHT), attempt(Stage.TRAIN, S.RUNNING)))
+    decision = plan(seen(run=running, job=job(), pods=(stuck,)))
+    assert (decision.stop, decision.release, decision.start) == (None, (), None)
+    assert decision.hold is not None
+    assert "n1" in decision.hold.message
+    assert "out-of-service" in decision.hold.message
+
+
+def test_a_pause_on_a_lost_node_does_not_hang() -> None:
+    stuck = pod(leaving_at=GONE_AN_HOUR, node="n1")
+    stopped = attempt(Stage.TRAIN, S.STOPPED, reason="Suspended")
+    paused = run(attempts=(*done(Stage.PREFLIGHT), stopped), suspend=True)
+    lost = {stuck.name: "its node n1 is no longer in the cluster."}
+    decision = plan(seen(run=paused, pods=(stuck,), lost=lost))
+    assert decision.release == (stuck,)
+    assert decision.hold is not None
+    assert decision.hold.reason == Reason.SUSPENDED
+
+
+def test_an_attempt_that_cannot_start_is_made_anew_when_its_runtime_is_mended() -> None:
+    waiting = run(attempts=(*done(Stage.PREFLIGHT), attempt(Stage.TRAIN, S.PENDING)))
+    no_image = pod(phase="Pending", waiting_reason="ImagePullBackOff", waiting_message="no such image")
+    decision = plan(seen(run=waiting, job=job(runtime="before"), pods=(no_image,)))
+    assert decision.stop is not None
+    assert (decision.stop.reason, decision.stop.state) == (Reason.RUNTIME_CHANGED, S.STOPPED)
+    again = plan(seen(run=run(attempts=decision.attempts, retryLimit=0)))
+    assert again.start is not None
+    assert again.start.number == 2
+
+
+def test_a_job_whose_pods_start_is_left_alone_though_its_runtime_changed() -> None:
+    waiting = run(attempts=(*done(Stage.PREFLIGHT), attempt(Stage.TRAIN, S.PENDING)))
+    starting = pod(phase="Pending", waiting_reason="")
+    assert plan(seen(run=waiting, job=job(runtime="before"), pods=(starting,))).stop is None

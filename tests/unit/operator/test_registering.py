@@ -9,6 +9,7 @@ from attune_contract.enums import Stage
 from attune_contract.runconfig import RunConfig
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
+from attune_operator.api.finetuneschedule import DataSeen
 from attune_operator.finetunejob.plan import plan
 from attune_operator.finetunejob.registering import with_champion, workload
 from attune_operator.finetunejob.runconfig import run_config
@@ -84,7 +85,7 @@ def test_the_champion_joins_the_evaluation_where_it_can(model: Any, spec: dict[s
     assert decision.start is not None
     assert decision.start.stage is Stage.EVALUATE
     assert (decision.start.champion is not None) is joins
-    config = run_config(run(**REGISTER, **spec), runtime(), decision.start)
+    config = run_config(run(**REGISTER, **spec), runtime(), decision.start, Settings())
     joined = [
         b for b in config.workload.evaluation.baselines if b.name == "champion" and b.source != "s3://models/mine"
     ]
@@ -131,10 +132,15 @@ def pod_of(job: dict[str, Any]) -> tuple[RunConfig, list[str], dict[str, str]]:
 
 def test_the_pod_that_looks_at_training_data_is_told_all_of_it() -> None:
     template = {"matrix": {"lang": ["de", "fr"]}, "spec": {"dataset": {"train": ["s3://data/{{lang}}.jsonl"]}}}
-    policy, job = build.poll(schedule(jobTemplate=template), runtime(), "look", Settings())
+    asked = DataSeen(poll="look", polled_at="2026-01-01T12:00:00Z")
+    policy, job = build.poll(schedule(jobTemplate=template), runtime(), asked, Settings(data_image="attune/data:1"))
     config, command, marks = pod_of(job)
     assert config.workload.dataset.train == ("s3://data/de.jsonl", "s3://data/fr.jsonl")
     assert command[-1] == "poll"
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "attune/data:1"
+    assert container["resources"]["requests"]["memory"] == Settings().preflight_memory
+    assert "nvidia.com/gpu" not in container["resources"]["limits"]
     assert marks[SCHEDULE_ANNOTATION] == "weekly"
     assert job["metadata"]["ownerReferences"][0]["kind"] == "FineTuneSchedule"
     assert job["spec"]["ttlSecondsAfterFinished"] > 0

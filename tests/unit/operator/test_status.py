@@ -226,7 +226,7 @@ def test_a_status_that_is_read_and_judged_again_stays_the_same() -> None:
 
 
 def test_cost_is_hours_times_price_and_failed_attempts_count() -> None:
-    record = (attempt(Stage.PREFLIGHT, S.SUCCEEDED), attempt(Stage.TRAIN, S.FAILED, reason="PodFailed"))
+    record = (attempt(Stage.PREFLIGHT, S.SUCCEEDED), attempt(Stage.TRAIN, S.FAILED, exit_code=1, reason="PodFailed"))
     result = status(seen(run=run(attempts=record)))
     assert result.cost is not None
     # One hour each: 0.5 core of preflight, then 1 GPU and 8 cores of training; 4.00 a GPU hour, 0.10 a core hour.
@@ -255,3 +255,41 @@ def test_a_stall_is_told_once() -> None:
     first = status(seen(runtime=None))
     assert [(s.kind, s.reason) for s in stories(FineTuneJobStatus(), first)] == [("Warning", "RuntimeNotFound")]
     assert stories(first, status(seen(run=run(first.dump()), runtime=None))) == []
+
+
+def test_a_failed_attempt_is_told_with_the_last_lines_of_its_log() -> None:
+    before = run(attempts=(*done(Stage.PREFLIGHT), attempt(Stage.TRAIN, S.RUNNING)))
+    lines = tuple(f"line {i} {'x' * 90}" for i in range(20))
+    said = outcome(OutcomeState.FAILED, Stage.TRAIN, reason="UnexpectedError", message="boom", log_tail=lines)
+    moment = seen(
+        run=before, job=job(JobState.FAILED), pods=(pod(phase="Failed", exit_code=1, termination_message=said),)
+    )
+    decision = plan(moment)
+    told = stories(before.status, summarize(moment, decision, SETTINGS), log=decision.log)
+    assert [s.reason for s in told] == ["TrainFailed", "TrainLog"]
+    assert told[1].message.splitlines()[-1] == lines[-1]
+    assert len(told[1].message.encode()) <= 1024
+
+
+def test_a_checkpoint_that_could_not_be_used_is_told_once() -> None:
+    sample = Progress(
+        run_id=UID,
+        stage=Stage.TRAIN,
+        attempt=2,
+        step=210,
+        resumed_from_step=200,
+        checkpoint_step=200,
+        checkpoint_seconds=4.2,
+        warnings=("Checkpoint 300 is corrupt; went on from 200.",),
+        updated_at="2026-01-02T03:04:05Z",
+    )
+    record = (*done(Stage.PREFLIGHT), attempt(Stage.TRAIN, S.FAILED, reason="PodFailed", exit_code=1))
+    running = run(attempts=(*record, attempt(Stage.TRAIN, S.RUNNING, 2)))
+    first = status(seen(run=running, job=job(), pods=(pod(),), progress=sample))
+    assert first.attempts[-1].resumed_from_step == 200
+    assert first.progress is not None
+    assert (first.progress.checkpoint_step, first.progress.checkpoint_seconds) == (200, 4.2)
+    assert [s.reason for s in stories(running.status, first)] == ["TrainWarning"]
+    again = status(seen(run=run(first.dump(), first.attempts), job=job(), pods=(pod(),), progress=sample))
+    assert stories(first, again) == []
+    assert again == first

@@ -26,7 +26,7 @@ from attune_trainer.errors import (
 
 @pytest.fixture(autouse=True)
 def _no_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop, "on_sigterm", lambda *_: None)
+    monkeypatch.setattr(stop.Stopper, "listen", lambda *_: None)
 
 
 def run(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Outcome]:

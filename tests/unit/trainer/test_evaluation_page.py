@@ -71,7 +71,7 @@ def full(text: str) -> EvaluationDocument:
         sentence=text,
         notices=(text,),
         checks=(Check(verdict=Verdict.FAILED, sentence=text),),
-        comparisons=(comparison(baseline=text, slice_=text),),
+        comparisons=(comparison(baseline=text, slice=text),),
         about=(
             About(metric=MetricName.ACCURACY, definition=text, normalization=text, computed_by=text, certainty=text),
         ),

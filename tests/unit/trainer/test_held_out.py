@@ -212,7 +212,10 @@ def test_the_best_weights_are_the_checkpoint_and_the_report_has_the_curve(tmp_pa
     assert figures is not None
     assert figures.validation_loss == best["loss"]
     assert report["checkpointStep"] == best["step"]
-    assert any(a.path == f"checkpoints/{best['step']}/" for a in done[Stage.TRAIN].artifacts)
+    last = f"checkpoints/{figures.steps}/"  # named by the steps that were done, whichever weights are in it
+    assert any(a.path == last for a in done[Stage.TRAIN].artifacts)
+    described = json.loads((make.run_folder(tmp_path) / last / "checkpoint.json").read_text())
+    assert described["step"] == best["step"]
     assert "14 to train" in done[Stage.PREFLIGHT].message
     assert "4 to watch training with" in done[Stage.PREFLIGHT].message
     assert "on the validation rows" in done[Stage.TRAIN].message

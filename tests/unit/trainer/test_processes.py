@@ -2,16 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import trainer_factories as make
-from attune_contract.enums import OutcomeState, Stage
+from attune_contract.enums import OutcomeState, Stage, StopReason
 from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RunConfig
 from attune_trainer import launch
@@ -46,15 +48,15 @@ def losses(folder: Path, curve: str = "history") -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fraction", "watched", "same"),
+    ("fraction", "watched"),
     [
-        pytest.param(0.25, 0.0, True, id="24-rows-in-batches-of-8"),
-        pytest.param(0.1, 0.0, False, id="29-rows-that-do-not-divide"),
-        pytest.param(0.25, 0.34, True, id="16-rows-watched-with-8"),
-        pytest.param(0.22, 0.36, True, id="16-rows-watched-with-9-that-do-not-divide"),
+        pytest.param(0.25, 0.0, id="24-rows-in-batches-of-8"),
+        pytest.param(0.1, 0.0, id="29-rows-that-do-not-divide"),
+        pytest.param(0.25, 0.34, id="16-rows-watched-with-8"),
+        pytest.param(0.22, 0.36, id="16-rows-watched-with-9-that-do-not-divide"),
     ],
 )
-def test_two_processes_train_as_one_does(tmp_path: Path, fraction: float, watched: float, same: bool) -> None:
+def test_two_processes_train_as_one_does(tmp_path: Path, fraction: float, watched: float) -> None:
     changes = {
         "training": {"epochs": 2, "batchSize": 8, "keepBest": watched > 0},
         "tuning": {"type": "Full"},
@@ -76,11 +78,10 @@ def test_two_processes_train_as_one_does(tmp_path: Path, fraction: float, watche
     assert outcome.state is OutcomeState.SUCCEEDED
     alone, together = losses(tmp_path / "alone"), losses(tmp_path / "together")
     assert len(together) == len(alone)
-    if same:  # rows that fill up the last batch change the drawing of the order
-        assert together == pytest.approx(alone, abs=1e-5)
-        found = losses(tmp_path / "together", "validation")
-        assert len(found) == (4 if watched else 0)
-        assert found == pytest.approx(losses(tmp_path / "alone", "validation"), abs=1e-5)
+    assert together == pytest.approx(alone, abs=1e-5)
+    found = losses(tmp_path / "together", "validation")
+    assert len(found) == (4 if watched else 0)
+    assert found == pytest.approx(losses(tmp_path / "alone", "validation"), abs=1e-5)
 
 
 @pytest.mark.slow
@@ -103,26 +104,205 @@ def test_a_process_that_fails_ends_the_others_and_speaks_for_all(tmp_path: Path)
     assert "CUDA" in outcome.message
 
 
+SORTS = {"one-process": [], "two-processes": TORCHRUN}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("sort", [[], TORCHRUN], ids=["one-process", "two-processes"])
-def test_sigterm_ends_training_at_once_and_leaves_no_checkpoint(tmp_path: Path, sort: list[str]) -> None:
-    made = prepared(tmp_path, training={"epochs": None, "maxSteps": 900})
+@pytest.mark.parametrize("sort", SORTS.values(), ids=SORTS)
+def test_sigterm_stops_training_with_a_checkpoint_and_another_attempt_goes_on(tmp_path: Path, sort: list[str]) -> None:
+    changes = {
+        "training": {"epochs": 80, "batchSize": 8, "keepBest": True},
+        "dataset": {"split": {"testFraction": 0.25, "validationFraction": 0.34}},
+        "tuning": {"type": "LoRA", "rank": 4, "dropout": 0.1},
+    }
+    whole = prepared(tmp_path / "whole", **changes)
+    done = subprocess.run(command(whole, tmp_path, "train", *sort), env=environment(), check=False, timeout=240)
+    assert done.returncode == 0
+    parts = prepared(tmp_path / "parts", **changes)
+    code, stopped = stop_at(command(parts, tmp_path, "train", *sort), tmp_path / "outcome", "step 5 of")
+
+    assert (stopped.state, stopped.reason, stopped.stop_reason) == (OutcomeState.STOPPED, "Stopped", StopReason.SIGNAL)
+    assert stopped.checkpoint is not None
+    step = int(stopped.checkpoint.path.split("/")[1])
+    assert 5 <= step < 160
+    assert code == 30 or sort  # torchrun itself knows only 0 and 1
+    done = subprocess.run(command(parts, tmp_path, "train", *sort), env=environment(), check=False, timeout=240)
+    assert done.returncode == 0
+    report = json.loads((make.run_folder(tmp_path / "parts") / "reports" / "training.json").read_text())
+    assert report["resumedFromStep"] == step
+    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=1e-6)
+    assert losses(tmp_path / "parts", "validation") == losses(tmp_path / "whole", "validation")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [pytest.param(TORCHRUN, [], id="two-then-one"), pytest.param([], TORCHRUN, id="one-then-two")],
+)
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, first: list[str], second: list[str]) -> None:
+    changes = {
+        "training": {"epochs": 10, "batchSize": 8},
+        "tuning": {"type": "Full"},
+        "dataset": {"split": {"testFraction": 0.1}},  # leaves 29 rows, which do not divide
+    }
+    make.run_stages(prepared(tmp_path / "whole", **changes), [Stage.TRAIN])
+    parts = prepared(tmp_path / "parts", **changes)
+    _, stopped = stop_at(command(parts, tmp_path, "train", *first), tmp_path / "outcome", "step 6 of")
+    assert stopped.checkpoint is not None
+    done = subprocess.run(
+        command(parts, tmp_path, "train", *second), env=environment(), stderr=subprocess.PIPE, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads((make.run_folder(tmp_path / "parts") / "reports" / "training.json").read_text())
+
+    assert report["resumedFromStep"] == int(stopped.checkpoint.path.split("/")[1])
+    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_spread_model_stops_goes_on_alone_and_is_published_whole(tmp_path: Path) -> None:
+    changes = {
+        "training": {"epochs": 12, "batchSize": 8, "keepBest": True},
+        "tuning": {"type": "Full"},
+        "dataset": {"split": {"testFraction": 0.25, "validationFraction": 0.34}},
+    }
+    make.run_stages(prepared(tmp_path / "whole", **changes), [Stage.TRAIN])
+    parts = prepared(tmp_path / "parts", **changes)
+    script = str(Path(make.__file__).with_name("spread_on_cpus.py"))
+    alone = command(parts, tmp_path, "train")
+    spread = [sys.executable, *TORCHRUN, script, *alone[alone.index("train") :]]
+    _, stopped = stop_at(spread, tmp_path / "outcome", "step 6 of")
+    assert stopped.checkpoint is not None, stopped
+    kept = make.run_folder(tmp_path / "parts") / stopped.checkpoint.path
+    assert sorted(file.name for file in (kept / "state" / "shards").iterdir()) == ["0.safetensors", "1.safetensors"]
+    assert not (kept / "parts").exists() or not list((kept / "parts").iterdir())
+    for started in (alone, spread):  # alone to its end; then spread, once more from there
+        done = subprocess.run(started, env=environment(), stderr=subprocess.PIPE, check=False, timeout=240)
+        assert done.returncode == 0, done.stderr[-3000:]
+        report = json.loads((make.run_folder(tmp_path / "parts") / "reports" / "training.json").read_text())
+        assert report["resumedFromStep"] == int(stopped.checkpoint.path.split("/")[1])
+        assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
+        saved = make.run_folder(tmp_path / "parts") / "checkpoints" / str(report["figures"]["steps"])
+        assert json.loads((saved / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+        (saved / "COMPLETE").unlink()
+        (make.run_folder(tmp_path / "parts") / "reports" / "training.json").unlink()  # so that the stage is done again
+
+
+def stop_at(started: list[str], path: Path, words: str) -> tuple[int, Outcome]:
+    """Sends SIGTERM once training says some words; its exit code, and what it says in the end."""
     process = subprocess.Popen(
-        command(made, tmp_path, "train", *sort),
+        started, env=environment(ATTUNE_OUTCOME_PATH=str(path)), stderr=subprocess.PIPE, text=True
+    )
+    wait_for_line(process, words)
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr is not None
+    process.stderr.read()
+    code = process.wait(timeout=GRACE_SECONDS)  # what is not gone by then, the kubelet kills, and its Outcome with it
+    outcome = Outcome.loads(path.read_text())
+    assert outcome is not None
+    return code, outcome
+
+
+@pytest.mark.slow
+def test_a_gang_stops_as_one_when_one_of_its_pods_must_go(tmp_path: Path) -> None:
+    made = prepared(tmp_path, training={"epochs": None, "maxSteps": 900}, resources={"nodes": 2})
+    pods = []
+    for node in ("0", "1"):
+        variables = {"JOB_COMPLETION_INDEX": node, "MASTER_ADDR": "localhost"}
+        path = str(tmp_path / f"outcome-{node}")
+        pods.append(
+            subprocess.Popen(
+                command(made, tmp_path, "train"),
+                env=environment(ATTUNE_OUTCOME_PATH=path, **variables),
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    first, second = pods
+    wait_for_line(first, "step 5 of")
+    second.send_signal(signal.SIGTERM)
+    for pod in pods:
+        assert pod.stderr is not None
+        pod.stderr.read()
+    assert [pod.wait(timeout=GRACE_SECONDS) for pod in pods] == [30, 30]
+    said = [Outcome.loads((tmp_path / f"outcome-{node}").read_text()) for node in (0, 1)]
+
+    assert all(outcome is not None and outcome.stop_reason is StopReason.SIGNAL for outcome in said)
+    assert len({outcome.checkpoint.path for outcome in said if outcome and outcome.checkpoint}) == 1
+
+
+@pytest.mark.slow
+def test_sigterm_before_the_first_step_ends_at_once(tmp_path: Path) -> None:
+    made = prepared(tmp_path, training={"epochs": None, "maxSteps": 900})
+    # The model comes through a pipe that nobody writes to, so it never gets there.
+    (tmp_path / "model" / "model.safetensors").unlink()
+    os.mkfifo(tmp_path / "model" / "model.safetensors")
+    process = subprocess.Popen(
+        command(made, tmp_path, "train"), env=environment(ATTUNE_OUTCOME_PATH=str(tmp_path / "outcome"))
+    )
+    time.sleep(6)
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(timeout=GRACE_SECONDS / 3)
+    outcome = Outcome.loads((tmp_path / "outcome").read_text())
+
+    assert outcome is not None
+    assert (code, outcome.state, outcome.reason) == (143, OutcomeState.STOPPED, "Terminated")
+    assert not (make.run_folder(tmp_path) / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_is_ended_and_says_where_it_stood(tmp_path: Path) -> None:
+    made = prepared(tmp_path, training={"epochs": None, "maxSteps": 5000})
+    made["checkpoint"] = {"intervalSeconds": 1}
+    process = subprocess.Popen(
+        command(made, tmp_path, "train"),
+        env=environment(ATTUNE_OUTCOME_PATH=str(tmp_path / "outcome"), ATTUNE_STALL_SECONDS="3"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_line(process, "is complete after")
+    os.kill(child_of(process.pid), signal.SIGSTOP)
+    assert process.stderr is not None
+    process.stderr.read()
+    code = process.wait(timeout=60)
+    outcome = Outcome.loads((tmp_path / "outcome").read_text())
+
+    assert outcome is not None
+    assert (code, outcome.state, outcome.reason) == (14, OutcomeState.FAILED, "NoProgress"), outcome
+    assert re.search(r"no progress for \d s \(step \d+ of 5000\)", outcome.message)
+    assert outcome.checkpoint is not None
+    assert any("step" in line for line in outcome.log_tail)
+    reports = make.run_folder(tmp_path) / "reports" / "attempts"
+    assert "_inner_training_loop" in (reports / "train-1.stacks.txt").read_text()
+    assert "is complete after" in (reports / "train-1.log").read_text()
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_leaves_its_checkpoint_and_the_end_of_its_log(tmp_path: Path) -> None:
+    made = prepared(tmp_path, training={"epochs": None, "maxSteps": 5000})
+    made["checkpoint"] = {"intervalSeconds": 1}
+    process = subprocess.Popen(
+        command(made, tmp_path, "train"),
         env=environment(ATTUNE_OUTCOME_PATH=str(tmp_path / "outcome")),
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for_line(process, "step 3 of")
-    process.send_signal(signal.SIGTERM)
-    process.wait(timeout=GRACE_SECONDS)  # what is not gone by then, the kubelet kills, and its Outcome with it
+    wait_for_line(process, "is complete after")
+    os.kill(child_of(process.pid), signal.SIGKILL)
+    assert process.stderr is not None
+    process.stderr.read()
+    code = process.wait(timeout=60)
     outcome = Outcome.loads((tmp_path / "outcome").read_text())
 
     assert outcome is not None
-    assert (outcome.state, outcome.reason) == (OutcomeState.STOPPED, "Terminated")
-    if not sort:
-        assert process.returncode == 143
-    assert not (make.run_folder(tmp_path) / "checkpoints").exists()
+    assert (code, outcome.reason, outcome.resumed_from_step) == (137, "ProcessLost", 0)
+    assert outcome.checkpoint is not None
+    assert any("is complete after" in line for line in outcome.log_tail)
+
+
+def child_of(pid: int) -> int:
+    """The one process that a process started which still runs."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def wait_for_line(process: "subprocess.Popen[str]", words: str) -> None:
@@ -138,19 +318,22 @@ def config(folder: Path, **resources: int) -> RunConfig:
 
 
 @pytest.mark.parametrize(
-    ("resources", "stage", "variables", "needed"),
+    ("stage", "variables", "needed"),
     [
-        pytest.param({}, Stage.TRAIN, {}, False, id="one-process"),
-        pytest.param({"gpusPerNode": 2}, Stage.TRAIN, {}, True, id="several-gpus"),
-        pytest.param({"nodes": 2}, Stage.TRAIN, {}, True, id="several-nodes"),
-        pytest.param({"nodes": 2}, Stage.TRAIN, {"RANK": "0"}, False, id="under-a-torchrun-already"),
-        pytest.param({"gpusPerNode": 2}, Stage.EVALUATE, {}, False, id="only-training-is-distributed"),
+        pytest.param(Stage.TRAIN, {}, True, id="training"),
+        pytest.param(Stage.TRAIN, {"RANK": "0"}, False, id="under-a-torchrun-already"),
+        pytest.param(Stage.TRAIN, {launch.FOLDER_VARIABLE: "folder"}, False, id="watched-over-already"),
+        pytest.param(Stage.EVALUATE, {}, False, id="only-training-is-watched-over"),
     ],
 )
-def test_when_processes_are_started(
-    tmp_path: Path, resources: dict[str, int], stage: Stage, variables: dict[str, str], needed: bool
-) -> None:
-    assert launch.is_needed(config(tmp_path, **resources), stage, variables) is needed
+def test_when_processes_are_started(stage: Stage, variables: dict[str, str], needed: bool) -> None:
+    assert launch.is_needed(stage, variables) is needed
+
+
+def test_the_command_of_a_lone_process(tmp_path: Path) -> None:
+    made = launch.command(config(tmp_path), tmp_path / "run.json", {})
+
+    assert made[1:] == ["-m", "attune_trainer", "train", "--config", str(tmp_path / "run.json")]
 
 
 def test_the_command_of_a_node_of_a_gang(tmp_path: Path) -> None:
@@ -178,6 +361,26 @@ def said(state: OutcomeState, reason: str) -> Outcome:
 
 
 @pytest.mark.parametrize(
+    ("left", "code", "reason"),
+    [
+        pytest.param([(0, 1, "UnexpectedError")], 1, "ProcessLost", id="the-connection-to-one-that-was-killed"),
+        pytest.param([(0, 143, "Terminated")], 1, "ProcessLost", id="ended-as-one-was-killed"),
+        pytest.param([(0, 13, "Diverged")], 13, "Diverged", id="the-other-was-killed-as-this-failed"),
+        pytest.param([(1, 1, "UnexpectedError"), (0, 12, "OutOfMemory")], 12, "OutOfMemory", id="one-knows-why"),
+    ],
+)
+def test_who_is_to_blame_in_a_gang_of_two(
+    tmp_path: Path, left: list[tuple[int, int, str]], code: int, reason: str
+) -> None:
+    for rank, ended, words in left:
+        launch.leave(tmp_path, rank, said(OutcomeState.FAILED, words), ended)
+    got, outcome = launch.first_failure(tmp_path, 1, {"run": {"id": "r", "attempt": 1}}, expected=2)
+
+    assert outcome is not None
+    assert (got, outcome.reason) == (code, reason)
+
+
+@pytest.mark.parametrize(
     ("left", "torchrun", "code", "reason"),
     [
         pytest.param([(0, 0, "Completed"), (1, 0, "Other")], 0, 0, "Completed", id="the-first-process-reports"),
@@ -187,6 +390,9 @@ def said(state: OutcomeState, reason: str) -> Outcome:
         ),
         pytest.param([], 1, 1, "ProcessLost", id="nobody-said-a-word"),
         pytest.param([(0, 0, "Completed")], 1, 1, "ProcessLost", id="one-was-killed"),
+        pytest.param([], -9, 137, "ProcessLost", id="the-only-one-was-killed"),
+        pytest.param([(1, 30, "Other"), (0, 30, "Stopped")], 0, 30, "Stopped", id="all-stopped-in-good-order"),
+        pytest.param([(1, 30, "Other"), (0, 13, "Diverged")], 1, 13, "Diverged", id="one-failed-as-others-stopped"),
     ],
 )
 def test_which_outcome_speaks_for_the_pod(

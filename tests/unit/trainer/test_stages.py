@@ -174,7 +174,7 @@ def test_a_model_that_changed_after_preflight_is_refused(tmp_path: Path) -> None
     ("changes", "code", "reason", "says"),
     [
         pytest.param({"resources": {"gpusPerNode": 1}}, 11, "InvalidConfiguration", "CUDA", id="no-gpu"),
-        pytest.param({"training": {"maxSteps": 5}}, 13, "Diverged", "learningRate", id="diverged"),
+        pytest.param({"training": {"maxSteps": 5}}, 13, "Diverged", "/data/train.jsonl. Look at", id="diverged"),
         pytest.param(
             {"tuning": {"targetModules": ["nope"]}}, 11, "InvalidConfiguration", "q_proj", id="unknown-target-modules"
         ),

@@ -134,19 +134,12 @@ def _comparisons(measured: Measured) -> tuple[Comparison, ...]:
     results = sorted(measured.found.results, key=lambda r: (order.index(r.metric), r.slice is not None))
     require = measured.evidence.gate.require
     return tuple(
-        Comparison(
-            metric=r.metric,
-            baseline=r.baseline,
-            slice_=None if r.slice is None else r.slice.replace("=", " = ", 1),
-            tuned=r.tuned,
-            value=r.value,
-            delta=r.delta,
-            low=r.low,
-            high=r.high,
-            p_value=r.p_value,
-            rows=r.rows,
-            bar=_bar(r, require, lower_is_better=measured.about()[r.metric].lower_is_better),
-            smallest_effect=r.smallest_detectable,
+        Comparison.model_validate(
+            {
+                **r.model_dump(),
+                "slice": None if r.slice is None else r.slice.replace("=", " = ", 1),
+                "bar": _bar(r, require, lower_is_better=measured.about()[r.metric].lower_is_better),
+            }
         )
         for r in results
     )

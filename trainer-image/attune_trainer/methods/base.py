@@ -1,13 +1,14 @@
 """What a method is given, what it does, and what comes of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from attune_contract.outcome import TrainingFigures
 from attune_contract.spec import Workload
 from attune_trainer.distributed import Process
+from attune_trainer.heart import Heart
 from attune_trainer.methods.device import Device
 from attune_trainer.models import BaseModel
 
@@ -45,6 +46,18 @@ class Point:
     """The method's loss, as for the rows that are learnt, with neither dropout nor gradient."""
 
 
+class Keeping(Protocol):
+    """Saves and stops a training (`checkpointing/keeper.py`)."""
+
+    def attach(self, trainer: Any) -> str | None:
+        """Becomes part of a Trainer; the folder of the state that it is to go on from, or None."""
+        ...
+
+    def finish(self, patience: float | None = None) -> None:
+        """Waits for the checkpoint that is on its way, for so many seconds at most."""
+        ...
+
+
 @dataclass(frozen=True)
 class Job:
     """One training.
@@ -59,6 +72,8 @@ class Job:
         on_step: told of every logged step.
         clock: seconds, monotonic.
         validation: parquet of the canonical rows that training is watched with; None: it is not.
+        heart: is given signs of life.
+        keeper: saves and stops it, and goes on from what another attempt saved; None: nobody does.
     """
 
     work: Workload
@@ -70,6 +85,8 @@ class Job:
     on_step: Callable[[Step], None]
     clock: Callable[[], float]
     validation: Path | None = None
+    heart: Heart = field(default_factory=lambda: Heart(None))
+    keeper: Keeping | None = None
 
     @property
     def sequence_length(self) -> int:

@@ -55,10 +55,38 @@ class Rows(torch.utils.data.Dataset[Any]):  # type: ignore[misc]  # torch is not
         self._missing = missing
         self._filler = filler
         self._view = view
+        self._served: list[int] | None = None
+
+    @property
+    def missing(self) -> int:
+        """Fillers behind the rows."""
+        return self._missing
+
+    def note_served(self) -> None:
+        """From now on, keeps which rows it served."""
+        self._served = []
+
+    def take_served(self) -> list[int]:
+        """Which rows it served since the last time."""
+        served, self._served = self._served or [], []
+        return served
+
+    def sources(self, index: int) -> Sequence[int]:
+        """Which rows of the data a place is made of; of a filler, none."""
+        if index >= len(self._rows):
+            return ()
+        of: Callable[[int], Sequence[int]] | None = getattr(self._rows, "sources", None)
+        return of(index) if of else (index,)
+
+    def serves(self, index: int) -> None:
+        """Takes down that a row is served."""
+        if self._served is not None:
+            self._served.append(index)
 
     def __len__(self) -> int:
         return len(self._rows) + self._missing
 
     def __getitem__(self, index: int) -> Any:
+        self.serves(index)
         row = self._rows[index] if index < len(self._rows) else self._filler
         return row if self._view is None else self._view(row)

@@ -3,7 +3,7 @@
 Documents are put behind each other, each ended by end-of-text, and cut into windows of the sequence length.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attune_trainer.data import canonical
@@ -27,7 +27,8 @@ class ContinuedPretraining(CausalMethod):
         """
         encoder = TextEncoder(loaded.tokenizer, job.sequence_length, job.work.training.stride)
         windows = encoder.windows(canonical.read(job.train, canonical.DOCUMENT))
-        rows = EncodedRows(Encoded(window, [IGNORED, *window[1:]]) for window in windows)
+        rows = _Windows(Encoded(window, [IGNORED, *window[1:]]) for window in windows)
+        rows.sources = lambda window: encoder.sources(canonical.read(job.train, canonical.DOCUMENT), window)
         if not rows:
             raise InvalidDataError("spec.dataset.train: the documents have fewer than two tokens together.")
         return rows
@@ -35,3 +36,9 @@ class ContinuedPretraining(CausalMethod):
     def build(self, job: Job, loaded: Loaded, rows: Sequence[Encoded], watched: Sequence[Encoded] = ()) -> Any:
         """The Trainer."""
         return loop.build(job, loaded, rows, watched)
+
+
+class _Windows(EncodedRows):
+    """Windows that know which documents they are made of."""
+
+    sources: Callable[[int], Sequence[int]]

@@ -121,6 +121,10 @@ class RatedRows(Sequence[EncodedRated]):
         """Puts the rows into another order."""
         random.Random(seed).shuffle(self._order)  # noqa: S311 - an order, not a secret
 
+    def sources(self, index: int) -> Sequence[int]:
+        """Which row of the data is at a place."""
+        return (self._order[index],)
+
     def __len__(self) -> int:
         return len(self._order)
 
@@ -143,6 +147,7 @@ class _Compared(collate.Rows):
         self._micro = micro
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        self.serves(index)
         first = index - index % self._micro
         size = min(self._micro, len(self) - first)
         beside = first + (index - first - 1) % size if size > 1 else index - 1

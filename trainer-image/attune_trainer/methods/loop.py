@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,24 +13,55 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from attune_contract.enums import Scheduler
 from attune_contract.outcome import TrainingFigures
+from attune_trainer.checkpointing.state import StateWriter, WholeState
 from attune_trainer.data.encoding.base import IGNORED
 from attune_trainer.data.encoding.supervised import Encoded
-from attune_trainer.methods import batches, collate, watching
+from attune_trainer.heart import Heart
+from attune_trainer.methods import batches, collate, sharding, watching
 from attune_trainer.methods.base import Job, Loaded, Trained
 from attune_trainer.methods.device import peak_memory
+from attune_trainer.methods.divergence import Record
 from attune_trainer.methods.loading import padding_id
+from attune_trainer.methods.order import FillersLast
 from attune_trainer.methods.reporting import Reporter, final_loss
 
 SCHEDULERS = {Scheduler.COSINE: "cosine", Scheduler.LINEAR: "linear", Scheduler.CONSTANT: "constant_with_warmup"}
 MAX_LOGGED = 1000
 """Points of a loss curve; beyond that each point is a mean over several steps."""
 MAX_GRADIENT_NORM = 1.0
+PATIENCE_AFTER_FAILURE = 20.0
+"""Seconds for which a checkpoint that is on its way is waited for when training failed."""
 
 
 class Counting:
-    """What every Trainer here does beside: it counts tokens where masks do not tell, and tells nobody elsewhere."""
+    """What every Trainer here does beside: it counts tokens where masks do not tell, and tells nobody elsewhere.
+
+    Its state is ours to put back (`checkpointing/state.py`), as transformers' own is a pickle.
+    """
+
+    record: Record | None = None
+    state_writer: StateWriter = WholeState()
+    heart: Heart = Heart(None)
+
+    def training_step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """One micro-batch; what it learnt from is remembered until its loss is known to be good."""
+        loss = super().training_step(*args, **kwargs)  # type: ignore[misc]  # of the Trainer beside
+        if self.record is not None:
+            self.record.learnt(self.state.global_step + 1, self.data_collator.waiting.popleft(), loss)
+        return loss
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002 - theirs
+        self.state_writer.put_weights(self, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            self.state_writer.put_optimizer(self, Path(checkpoint))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Later, when the first step begins: making its batch draws numbers too."""
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> Any:
+        self.heart.beat()
         kept = {name: value for name, value in inputs.items() if name != collate.TOKENS}
         return super()._prepare_inputs(kept)  # type: ignore[misc]  # of the Trainer beside
 
@@ -58,6 +90,12 @@ class AttuneTrainer(Counting, Trainer):  # type: ignore[misc]  # transformers sh
     def __init__(self, *args: Any, weigh: Callable[[torch.Tensor], torch.Tensor] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._weigh = weigh
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if not rows.missing:
+            return super()._get_train_sampler(train_dataset)
+        return FillersLast(rows, rows.missing, self.args.data_seed)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
         if self._weigh is None:
@@ -149,10 +187,20 @@ def run(job: Job, trainer: Trainer, **more: Any) -> Trained:
 
     Raises:
         DivergedError: the loss is no number any more.
+        StoppedError: it stopped before its end, with a checkpoint.
     """
     reporter = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Reporter))
-    started = job.clock()
-    trainer.train()
+    trainer.heart = job.heart
+    state = job.keeper.attach(trainer) if job.keeper else None
+    reporter.watch_over(trainer)
+    try:
+        trainer.train(resume_from_checkpoint=state)
+    except BaseException:
+        if job.keeper:
+            job.keeper.finish(PATIENCE_AFTER_FAILURE)
+        raise
+    if job.keeper:
+        job.keeper.finish()
     history = tuple(reporter.history)
     weights = list(trainer.model.parameters())
     speed, measured = reporter.stopwatch.mean(is_last=True)
@@ -163,7 +211,7 @@ def run(job: Job, trainer: Trainer, **more: Any) -> Trained:
         tokens=int(trainer.state.num_input_tokens_seen),
         train_loss=final_loss(history, trainer.state.global_step),
         validation_loss=watched.kept.loss if watched else None,
-        seconds=round(job.clock() - started, 3),
+        seconds=round(reporter.seconds, 3),
         parameters=sum(map(size, weights)),
         trainable_parameters=sum(size(p) for p in weights if p.requires_grad),
         seconds_per_step=speed,
@@ -241,6 +289,7 @@ def arguments(job: Job, loaded: Loaded, batch: batches.BatchPlan, rows: int) -> 
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "dataloader_pin_memory": job.device.is_gpu,
+        **sharding.arguments(job),
     }
 
 
@@ -250,6 +299,7 @@ def _settings(job: Job, trainer: Trainer) -> dict[str, Any]:
         "device": job.device.name.split(":", maxsplit=1)[0],
         "precision": "bfloat16" if job.device.bf16 else "float32",
         "processes": job.process.world_size,
+        "sharded": sharding.is_spread(job),
         "microBatch": given.per_device_train_batch_size,
         "accumulation": given.gradient_accumulation_steps,
         "learningRate": given.learning_rate,

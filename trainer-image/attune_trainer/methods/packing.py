@@ -55,6 +55,10 @@ class PackedRows(Sequence[PackedRow]):
         self._rows = rows
         self._packs = pack([len(row.input_ids) for row in rows], limit)
 
+    def sources(self, index: int) -> Sequence[int]:
+        """Which examples a sequence is made of."""
+        return self._packs[index]
+
     def __len__(self) -> int:
         return len(self._packs)
 

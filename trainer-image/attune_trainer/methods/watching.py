@@ -4,14 +4,18 @@ The rows are a part of train (data/validation.parquet), never of test: what is c
 """
 
 import math
-from dataclasses import dataclass
+import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
+from attune_trainer.checkpointing.state import BEST
 from attune_trainer.errors import DivergedError
+from attune_trainer.methods import sharding
 from attune_trainer.methods.base import Job, Point
 from attune_trainer.methods.reporting import Stopwatch
 
@@ -44,7 +48,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no typ
         self._keeps = job.work.training.keep_best
         self._due: frozenset[int] = frozenset()
         self._asked = 0.0
-        self._file = job.folder / "best.pt"
+        self.best_file: Path | None = None
+        """The best weights so far, where they are kept; in the first process."""
         self.points: list[Point] = []
         self.stopped_early = False
 
@@ -55,7 +60,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no typ
         return Watched(tuple(self.points), kept, self.stopped_early)
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Lays down when the loss is taken."""
+        """Lays down at which steps the loss is taken."""
         self._due = frozenset(math.ceil(i * state.max_steps / TIMES) for i in range(1, TIMES + 1))
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -84,8 +89,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no typ
         point = Point(state.global_step, round(float(state.epoch or 0), 4), loss)
         self.points.append(point)
         best = self._best()
-        if self._keeps and best is point and self._job.process.is_first:
-            torch.save(_weights(more["model"]), self._file)
+        if self._keeps and best is point:
+            self._keep_weights(more["model"], point)
         patience = self._job.work.training.early_stopping
         if patience and len(self.points) - 1 - self.points.index(best) >= patience.patience:
             control.should_training_stop = True
@@ -93,8 +98,38 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no typ
 
     def on_train_end(self, _args: Any, _state: Any, _control: Any, *, model: Any, **_: Any) -> None:
         """Goes back to the best weights. The first process does: it alone saves them."""
-        if self._keeps and self._job.process.is_first and self.points and self._best() is not self.points[-1]:
-            _put(model, self._file)
+        if not self._keeps or not self.points or self._best() is self.points[-1]:
+            return
+        sharding.gather(model, is_first=self._job.process.is_first)
+        if self._job.process.is_first:
+            assert self.best_file is not None, "the best weights were kept when they were"  # noqa: S101
+            _put(model, self.best_file)
+
+    def state(self) -> dict[str, Any]:
+        """What a later attempt must know to go on, beside the best weights."""
+        return {"points": [asdict(point) for point in self.points]}
+
+    def resume(self, kept: dict[str, Any], folder: Path) -> None:
+        """Goes on from what an earlier attempt measured.
+
+        Args:
+            kept: its `state`.
+            folder: where its best weights are, if it kept any; they are copied.
+        """
+        self.points = [Point(**point) for point in kept["points"]]
+        if (folder / BEST).is_file() and self._job.process.is_first:
+            self.best_file = self._job.folder / BEST
+            shutil.copyfile(folder / BEST, self.best_file)
+
+    def _keep_weights(self, model: Any, point: Point) -> None:
+        """Into a file of its own: the one before may be on its way into a checkpoint."""
+        weights = _weights(model, is_first=self._job.process.is_first)
+        if not self._job.process.is_first:
+            return
+        before, self.best_file = self.best_file, self._job.folder / f"{point.step}.{BEST}"
+        save_file(weights, self.best_file)
+        if before and before != self.best_file:
+            before.unlink(missing_ok=True)
 
     def _ask(self, control: Any) -> None:
         control.should_evaluate = True
@@ -125,13 +160,20 @@ def result(trainer: Any) -> Watched | None:
     return watch.result if watch and watch.points else None
 
 
-def _weights(model: Any) -> dict[str, torch.Tensor]:
-    """What is trained of a model."""
-    return {name: weight.detach().cpu() for name, weight in model.named_parameters() if weight.requires_grad}
+def _weights(model: Any, *, is_first: bool) -> dict[str, torch.Tensor]:
+    """What is trained of a model, in the first process; of a spread one, all must ask."""
+    sharding.reshard(model)
+    made = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            full = sharding.whole(weight.detach())
+            if is_first:
+                made[name] = full.cpu().contiguous()
+    return made
 
 
 def _put(model: Any, file: Path) -> None:
-    kept = torch.load(file, weights_only=True)
+    kept = load_file(file)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name in kept:

@@ -7,11 +7,14 @@ from typing import Any
 
 from attune_contract import layout
 from attune_contract.outcome import Artifact, Outcome
-from attune_trainer import checkpoints, inputs, models, results, support, versions
+from attune_trainer import checkpoints, digests, inputs, launch, models, results, support, versions
+from attune_trainer.checkpointing import keeper as keeping
+from attune_trainer.checkpointing import store
+from attune_trainer.checkpointing.keeper import Keeper
 from attune_trainer.context import Context
 from attune_trainer.data import canonical, leaks
 from attune_trainer.distributed import Process
-from attune_trainer.methods import device
+from attune_trainer.methods import device, sharding
 from attune_trainer.methods.base import Job, Step, Trained
 from attune_trainer.methods.registry import METHODS
 
@@ -26,6 +29,7 @@ def run(context: Context) -> Outcome:
         DigestMismatchError: the data or model is not what preflight saw.
         InvalidDataError: rows of test are among those to learn from.
         OutOfMemoryError, DivergedError: as they say.
+        StoppedError: it stopped before its end, with a checkpoint.
     """
     support.demand(context.config)
     given = results.inputs_of(context.config, context.stage, context.run)
@@ -34,16 +38,53 @@ def run(context: Context) -> Outcome:
     if done:
         context.log.info("this stage is complete already; its result is reported again")
         return done
-    process = Process.of(context.environment)
+    started, process = time.monotonic(), Process.of(context.environment)
     place = device.choose(context.config.workload.resources, process)
     base = inputs.base_model(context, given)
     data = _data(context, given)
+    description = _describe(context, given, base)
     job = _job(context, process, place, base, data)
+    keeper = Keeper(_plan(context, job, _identity(context, given, base), description, started))
     folder = context.scratch / "checkpoint"
-    trained = _train(job, folder)
+    trained = _train(replace(job, keeper=keeper), folder)
     if not process.is_first:
         return context.outcome("The first process reports.")
-    return _finish(context, key, _describe(context, given, base), trained, folder)
+    return _finish(context, key, description, trained, folder)
+
+
+def _plan(
+    context: Context, job: Job, identity: store.Identity, description: dict[str, Any], started: float
+) -> keeping.Plan:
+    """How the training saves its state, stops, and goes on."""
+    return keeping.Plan(
+        config=context.config,
+        run=context.run,
+        identity=identity,
+        description=description,
+        process=job.process,
+        stopper=context.stopper,
+        board=context.board,
+        heart=job.heart,
+        scratch=context.scratch,
+        clock=job.clock,
+        started=started,
+    )
+
+
+def _identity(context: Context, given: tuple[Artifact, ...], base: models.BaseModel) -> store.Identity:
+    """What a checkpoint must have been made from to go on from it: all that changes what is learnt."""
+    work = context.config.workload
+    watched = inputs.find(given, layout.VALIDATION_DATA)
+    configuration = {
+        "method": work.method.value,
+        "tuning": work.tuning.model_dump(mode="json"),
+        "training": work.training.model_dump(mode="json", exclude={"checkpoint"}),
+        "classification": work.resolved_classification().model_dump(mode="json"),
+        "chatTemplate": work.model.chat_template,
+        "trustRemoteCode": base.trust_remote_code,
+    }
+    data = {"train": inputs.demand(given, layout.TRAIN_DATA).digest, "validation": watched.digest if watched else None}
+    return store.Identity(digests.of_json(configuration), digests.of_json(data), base.listing.digest)
 
 
 @dataclass(frozen=True)
@@ -80,6 +121,8 @@ def _train(job: Job, folder: Path) -> Trained:
     watched = method.prepare(replace(job, train=job.validation), loaded) if job.validation else ()
     trainer = method.build(job, loaded, rows, watched)
     trained = method.train(job, trainer)
+    job.heart.allow("saving the result")
+    sharding.gather(loaded.model, is_first=job.process.is_first)
     if job.process.is_first:
         method.save(job, loaded, folder)
     _leave_group()
@@ -101,9 +144,17 @@ def _job(context: Context, process: Process, place: device.Device, base: models.
         if process.is_first:
             context.log.info("step %d of %d: loss %.4f", step.step, step.total_steps, step.loss)
 
-    work = context.config.workload
     return Job(
-        work, base, data.train, process, place, context.scratch, report, time.monotonic, validation=data.validation
+        work=context.config.workload,
+        base=base,
+        train=data.train,
+        process=process,
+        device=place,
+        folder=context.scratch,
+        on_step=report,
+        clock=time.monotonic,
+        validation=data.validation,
+        heart=launch.heart_of(context.environment),
     )
 
 
@@ -137,13 +188,16 @@ def _describe(context: Context, given: tuple[Artifact, ...], base: models.BaseMo
 
 def _finish(context: Context, key: str, description: dict[str, Any], trained: Trained, folder: Path) -> Outcome:
     """Uploads checkpoint and report, then marks the stage as complete."""
-    checkpoint = checkpoints.write(context.run, folder, trained.step, description)
+    checkpoint = checkpoints.write(context.run, folder, trained, description)
+    store.sweep(context.run, context.config.checkpoint.keep, {trained.figures.steps})
     report = context.run.put_json(layout.TRAINING_REPORT, _report(context, trained))
     outcome = context.outcome(_in_words(trained)).model_copy(
         update={
             "training": trained.figures,
             "artifacts": (checkpoint, report),
             "report_uri": context.run.uri(layout.TRAINING_REPORT),
+            "resumed_from_step": context.board.read().resumed_from_step,
+            "warnings": context.board.read().warnings,
         }
     )
     results.save(context.run, key, outcome)
@@ -171,6 +225,7 @@ def _report(context: Context, trained: Trained) -> dict[str, Any]:
         ],
         "validation": [{"step": p.step, "epoch": p.epoch, "loss": p.loss} for p in trained.validation],
         "checkpointStep": trained.step,
+        "resumedFromStep": context.board.read().resumed_from_step,
         "stoppedEarly": trained.stopped_early,
     }
 

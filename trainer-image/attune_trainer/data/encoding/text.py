@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from typing import Any
 
 from attune_trainer.data.encoding.chat import ended
@@ -43,6 +43,14 @@ class TextEncoder:
                 del held[:step]
         if len(held) >= SHORTEST_WINDOW:
             yield held
+
+    def sources(self, rows: Iterable[Document], window: int) -> list[int]:
+        """Which documents a window is made of, by their places; reads them all once more."""
+        first = window * min(self.stride or self.sequence_length, self.sequence_length)
+        ends = list(accumulate(len(ids) for ids in self._streams(rows)))
+        begins = [0, *ends[:-1]]
+        spans = enumerate(zip(begins, ends, strict=True))
+        return [n for n, (begin, end) in spans if begin < first + self.sequence_length and first < end]
 
     def encode(self, row: Document) -> list[int]:
         """Ids of one document, with what the tokenizer puts before a text, and end-of-text."""

@@ -1,11 +1,10 @@
 """Everything that evaluation.html shows, as one plain document. Whoever has these figures can make the page."""
 
-from typing import Annotated
-
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, model_validator
 
 from attune_contract.base import Frozen
 from attune_contract.enums import Method, MetricName, Verdict
+from attune_contract.outcome import MetricResult
 
 
 class Check(Frozen):
@@ -16,28 +15,11 @@ class Check(Frozen):
     """The gate's own, such as `Accuracy 0.91 is 0.49 over base (95 % interval 0.38 to 0.59, bar 0.05)`."""
 
 
-class Comparison(Frozen):
-    """A metric of tuned and one baseline, on all rows or on a slice of them."""
+class Comparison(MetricResult):
+    """A metric of tuned and one baseline, on all rows or on a slice of them, beside what the gate asks for."""
 
-    metric: MetricName
-    baseline: str
-    slice_: Annotated[str | None, Field(alias="slice")] = None
-    """Such as `language = de`; None for all rows."""
-    tuned: float
-    value: float
-    """The baseline's figure."""
-    delta: float
-    """Tuned less value."""
-    low: float | None = None
-    """Lower end of the interval for delta."""
-    high: float | None = None
-    p_value: float | None = None
-    """After Holm's correction where there are several requirements."""
-    rows: int
     bar: float | None = None
     """The delta that the gate asks for: minImprovement, or maxRegression as a negative number."""
-    smallest_effect: float | None = None
-    """The smallest true delta that so many rows would probably have shown."""
 
 
 class About(Frozen):

@@ -38,7 +38,7 @@ def render(document: EvaluationDocument) -> str:
         verdict_style=wording.VERDICTS,
         mark=_MARKS,
         metrics=[_metric(document, list(of_metric)) for _, of_metric in _by_metric(document)],
-        smallest=any(c.smallest_effect is not None for c in document.comparisons),
+        smallest=any(c.smallest_detectable is not None for c in document.comparisons),
         losses=charts.losses(document.curves, document.best_step),
         matrices=[charts.matrix(found) for found in document.confusion],
         few_labels=all(len(found.labels) <= charts.FEW_LABELS for found in document.confusion),
@@ -71,5 +71,5 @@ def _metric(document: EvaluationDocument, comparisons: list[Comparison]) -> dict
         "rows": [
             (c, charts.interval(c, scale, lower_is_better=about.lower_is_better, alpha=alpha)) for c in comparisons
         ],
-        "sliced": any(c.slice_ for c in comparisons),
+        "sliced": any(c.slice for c in comparisons),
     }

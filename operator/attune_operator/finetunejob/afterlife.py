@@ -1,0 +1,172 @@
+"""What is left of a run: Jobs and pods of one that ended, files of one that was deleted.
+
+FineTuneJobs themselves are never deleted here: GitOps would create them anew, and train again.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from attune_contract.quantities import seconds
+from attune_operator import naming
+from attune_operator.api.conditions import Reason
+from attune_operator.api.finetunejob import FineTuneJob
+from attune_operator.api.tuningruntime import DEFAULT_RETENTION, TuningRuntime
+from attune_operator.cluster import apply, nodes, observe
+from attune_operator.cluster.client import Kube
+from attune_operator.finetunejob import sweep
+from attune_operator.finetunejob.leftovers import PATIENCE, overdue
+from attune_operator.finetunejob.reporting import report
+from attune_operator.finetunejob.snapshot import JobView, PodView, Warned
+from attune_operator.finetunejob.views import job_view
+from attune_operator.settings import Settings
+
+JSON = dict[str, Any]
+LOOK_SECONDS = 5.0
+LOOK_AGAIN_SECONDS = 60.0
+UNREADABLE_SECONDS = 3600.0
+SPOKEN_OF = timedelta(minutes=1)
+"""A deletion that takes longer says what it waits for."""
+WARNINGS_AGE = timedelta(minutes=10)
+"""Older warnings are about something that has passed."""
+
+
+@dataclass(frozen=True)
+class Afterlife:
+    """Cleans up after runs."""
+
+    client: Kube
+    settings: Settings
+
+    async def prune(self, run: FineTuneJob, now: datetime) -> float | None:
+        """Removes Jobs and pods of a run that ended, once its runtime's retention is over.
+
+        Returns:
+            Seconds until they are due, or None where there is nothing left to do.
+        """
+        completed = run.status.completion_time
+        if completed is None:
+            return None
+        found = await observe.runtime(self.client, run.spec.runtime)
+        runtime = TuningRuntime.parse(found)[0] if found else None
+        if found and runtime is None:
+            return UNREADABLE_SECONDS  # its retention may be longer than the default
+        kept = timedelta(seconds=seconds(runtime.spec.retention if runtime else DEFAULT_RETENTION))
+        due = (datetime.fromisoformat(completed) + kept - now).total_seconds()
+        if due > 0:
+            return due
+        for job in await observe.jobs_of(self.client, run.metadata.namespace, run.metadata.uid):
+            # A Job that is not over is none that was recorded: never ended from here.
+            if observe.is_ours(job, run.metadata.uid) and job_view(job).over:
+                await apply.prune_job(self.client, job)
+        return None
+
+    async def guard(self, stored: JSON) -> JSON:
+        """Makes sure, before anything is written below a run's prefix, that its deletion will wait for the sweep."""
+        finalizers = list(stored["metadata"].get("finalizers", []))
+        if not sweep.wanted(stored) or naming.SWEEP_FINALIZER in finalizers:
+            return stored
+        return await apply.set_finalizers(self.client, stored, [*finalizers, naming.SWEEP_FINALIZER])
+
+    async def leave(self, stored: JSON) -> float | None:
+        """Brings a FineTuneJob that is being deleted one step further on its way.
+
+        Returns:
+            Seconds until the next look, or None where it may go.
+        """
+        if naming.SWEEP_FINALIZER not in stored["metadata"].get("finalizers", []):
+            return None
+        run, problems = FineTuneJob.parse(stored)
+        # Fields of a newer version say nothing of where the files are.
+        if [p for p in problems if not (p.unknown or p.path.startswith("status"))] or not sweep.wanted(stored):
+            return await self._keep(stored, "The spec cannot be read, so the files of the run are kept.")
+        now = datetime.now(UTC)
+        if (alive := await self._alive(run)) is not None:
+            if now - datetime.fromisoformat(stored["metadata"]["deletionTimestamp"]) > SPOKEN_OF:
+                said = sweep.waits_for(overdue(alive, now, PATIENCE) or alive)
+                await report(self.client, stored, Reason.SWEEPING, said, now, stalled=False)
+            return LOOK_SECONDS
+        return await self._sweep(stored, run, now)
+
+    async def _sweep(self, stored: JSON, run: FineTuneJob, now: datetime) -> float | None:
+        namespace, name = run.metadata.namespace, naming.sweep_name(run.metadata.name, run.metadata.uid)
+        found = await observe.job(self.client, namespace, name)
+        pods = tuple(
+            p for p in await observe.pods_of(self.client, namespace, run.metadata.uid) if p.name.startswith(name)
+        )
+        job = job_view(found) if found else None
+        decision = sweep.decide(job, pods, now, await self._warnings(namespace, job, pods, now))
+        if decision.done and found is not None:
+            await self._let_go(stored)
+            await apply.prune_job(self.client, found)
+            return None
+        if decision.create:
+            return await self._create(stored, run, now)
+        reason = Reason.SWEEP_FAILED if decision.failed else Reason.SWEEPING
+        await report(self.client, stored, reason, decision.message, now, stalled=decision.failed)
+        if found is not None and decision.discard:
+            await apply.prune_job(self.client, found)
+        return LOOK_AGAIN_SECONDS
+
+    async def _create(self, stored: JSON, run: FineTuneJob, now: datetime) -> float | None:
+        raw = await observe.runtime(self.client, run.spec.runtime)
+        runtime = TuningRuntime.parse(raw)[0] if raw else None
+        if runtime is None:
+            message = (
+                f"The run's files cannot be removed: there is no usable TuningRuntime {run.spec.runtime!r} to take an "
+                f"image from. Make one, and it goes on by itself. {sweep.LET_GO}"
+            )
+            await report(self.client, stored, Reason.SWEEP_FAILED, message, now, stalled=True)
+            return LOOK_AGAIN_SECONDS
+        try:
+            await apply.create_unowned(self.client, sweep.job(run, runtime, now, self.settings))
+        except apply.RejectedError as error:
+            if "being terminated" in str(error):
+                # Nothing can be made in a namespace that goes; it must not hang on our finalizer.
+                return await self._keep(stored, "The namespace is being deleted, so the files of the run are kept.")
+            said = f"The run's files cannot be removed: {error} It is tried again. {sweep.LET_GO}"
+            await report(self.client, stored, Reason.SWEEP_FAILED, said, now, stalled=True)
+        else:
+            said = f"The run's files are being removed by Job {naming.sweep_name(run.metadata.name, run.metadata.uid)}."
+            await report(self.client, stored, Reason.SWEEPING, said, now, stalled=False)
+        return LOOK_AGAIN_SECONDS
+
+    async def _warnings(
+        self, namespace: str, job: JobView | None, pods: tuple[PodView, ...], now: datetime
+    ) -> tuple[Warned, ...]:
+        """Warning Events about a sweep that is late to start."""
+        started = any(p.phase != "Pending" for p in pods)
+        if job is None or job.over or started or now - job.created < sweep.PATIENCE:
+            return ()
+        names = (job.name, *(p.name for p in pods))
+        return await observe.warnings(self.client, namespace, names, now - WARNINGS_AGE)
+
+    async def _alive(self, run: FineTuneJob) -> tuple[PodView, ...] | None:
+        """Ends what still runs of a run; the pods of it that are left, or None where nothing is.
+
+        Files are never removed under a pod that writes.
+        """
+        namespace, uid = run.metadata.namespace, run.metadata.uid
+        own = [j for j in await observe.jobs_of(self.client, namespace, uid) if observe.is_ours(j, uid)]
+        for job in own:
+            if not job_view(job).deleting and not job_view(job).over:
+                await apply.delete_job(self.client, namespace, job["metadata"]["name"], uid)
+        pods = await observe.pods_of(self.client, namespace, uid)
+        alive = tuple(p for p in pods if p.alive and not p.name.startswith(naming.sweep_name(run.metadata.name, uid)))
+        await self._release(namespace, alive)
+        return alive if alive or any(not job_view(j).over for j in own) else None
+
+    async def _release(self, namespace: str, pods: tuple[PodView, ...]) -> None:
+        patience = self.settings.lost_node_seconds
+        late = overdue(pods, datetime.now(UTC), timedelta(seconds=patience)) if patience else ()
+        for name in await nodes.lost(self.client, late):
+            await apply.release_pod(self.client, namespace, name)
+
+    async def _keep(self, stored: JSON, why: str) -> float | None:
+        await apply.try_event(self.client, stored, kind="Warning", reason=Reason.SWEEP_FAILED, message=why)
+        return await self._let_go(stored)
+
+    async def _let_go(self, stored: JSON) -> float | None:
+        rest = [f for f in stored["metadata"].get("finalizers", []) if f != naming.SWEEP_FINALIZER]
+        await apply.set_finalizers(self.client, stored, rest)
+        return None
