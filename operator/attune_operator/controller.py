@@ -4,14 +4,14 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from attune_operator.api.conditions import ConditionType
+from attune_operator.api.meta import is_finished
 from attune_operator.api.problems import as_mapping
-from attune_operator.cluster import observe
+from attune_operator.cluster import objects
 from attune_operator.cluster.client import Kube
 from attune_operator.finetunejob.snapshot import JobView, PodView
 from attune_operator.finetunejob.views import job_view, newborn, pod_view
 from attune_operator.metrics import Metrics
-from attune_operator.naming import JOB_ANNOTATION
+from attune_operator.naming import FINETUNEJOBS, JOB_ANNOTATION
 from attune_operator.retraining import Retraining
 from attune_operator.workqueue import Key, WorkQueue
 
@@ -50,7 +50,7 @@ class Controller:
         """A FineTuneJob was created, changed or deleted."""
         meta, status = body["metadata"], as_mapping(body.get("status"))
         key = Key(meta["namespace"], meta["name"])
-        if gone or _finished(status):
+        if gone or is_finished(status):
             self._runtimes.pop(key, None)
         else:
             self._runtimes[key] = _runtime(body)
@@ -58,7 +58,7 @@ class Controller:
             self._retired.pop(key, None)
         leaves = "deletionTimestamp" in meta
         current = status.get("observedGeneration") == meta.get("generation") and not leaves
-        if not gone and current and _finished(status) and key not in self._metrics:
+        if not gone and current and is_finished(status) and key not in self._metrics:
             # Ended before this operator started: counted, and otherwise left in peace.
             self._metrics.seen(key, str(status.get("phase", "")))
             return
@@ -106,9 +106,9 @@ class Controller:
     async def resync(self, client: Kube) -> None:
         """Lists every FineTuneJob and queues those that have not ended. Repairs what a watch missed."""
         alive: set[Key] = set()
-        async for key, body in observe.all_keys(client):
+        async for key, body in objects.everywhere(client, FINETUNEJOBS):
             alive.add(key)
-            if not _finished(body.get("status")) or "deletionTimestamp" in body["metadata"]:
+            if not is_finished(body.get("status")) or "deletionTimestamp" in body["metadata"]:
                 self._runtimes[key] = _runtime(body)
                 self._queue.add(key)
             elif key in self._leftovers and key not in self._retired:
@@ -125,14 +125,6 @@ class Controller:
             del self._children[uid]
         for key in self._leftovers.keys() - alive:
             del self._leftovers[key]
-
-
-def _finished(status: object) -> bool:
-    """Whether a run is over; what is no status, or has no conditions that can be read, is not."""
-    conditions = as_mapping(status).get("conditions")
-    return isinstance(conditions, list) and any(
-        (c := as_mapping(raw)).get("type") == ConditionType.FINISHED and c.get("status") == "True" for raw in conditions
-    )
 
 
 def _runtime(body: JSON) -> str:

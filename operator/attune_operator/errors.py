@@ -1,6 +1,7 @@
 """Errors of the operator, all in one tree; the Kubernetes API's answers are translated into it at one edge.
 
 AttuneError
+├── UnreadableError         the status of an object has something that this version cannot read
 └── APIError                the API server refused or could not be reached
     ├── NotFoundError       404: the object is not there
     ├── ConflictError       409: somebody wrote the object since it was read
@@ -13,6 +14,10 @@ AttuneError
 
 class AttuneError(Exception):
     """Anything that the operator raises itself."""
+
+
+class UnreadableError(AttuneError):
+    """The status of an object has something that this version cannot read: it is never written over."""
 
 
 class APIError(AttuneError):

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attune_operator import naming
-from attune_operator.api.conditions import ConditionType
+from attune_operator.api.meta import is_finished
+from attune_operator.api.problems import as_mapping
 from attune_operator.cluster import objects
 from attune_operator.cluster.client import Kube
 from attune_operator.workqueue import Key, WorkQueue
@@ -46,12 +47,12 @@ class Retraining:
 
     def run_changed(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """A FineTuneJob was created, changed or deleted: its schedule and its TunedModel want to know of its end."""
-        if not gone and not _over(body):
+        if not gone and not is_finished(body.get("status")):
             return
         meta = body["metadata"]
         if name := meta.get("annotations", {}).get(naming.SCHEDULE_ANNOTATION):
             self.schedules.add(Key(meta["namespace"], name), SOON_SECONDS)
-        if name := body.get("spec", {}).get("output", {}).get("register"):
+        if name := as_mapping(as_mapping(body.get("spec")).get("output")).get("register"):
             self.models.add(Key(meta["namespace"], name), SOON_SECONDS)
 
     def child_changed(self, meta: Mapping[str, Any]) -> None:
@@ -78,8 +79,3 @@ class Retraining:
         for key in self._known[plural]:
             if wanted(key):
                 self.queues[plural].add(key, SOON_SECONDS)
-
-
-def _over(body: Mapping[str, Any]) -> bool:
-    conditions = body.get("status", {}).get("conditions", [])
-    return any(c["type"] == ConditionType.FINISHED and c["status"] == "True" for c in conditions)

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
@@ -34,6 +34,7 @@ from attune_operator.tunedmodel.reconcile import TunedModelReconciler
 from attune_operator.workqueue import Key, WorkQueue, work
 
 log = logging.getLogger("attune")
+Step = Callable[[Key], Awaitable[float | None]]
 CRD_SECONDS = 2.0
 RETRAINING_WORKERS = 4
 """Reconciles side by side of each kind beside FineTuneJob: there are few of these, and they change seldom."""
@@ -62,34 +63,28 @@ async def running(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         poller = ProgressPoller(session, settings.progress_seconds, loop.time)
         runtimes, kueue = Runtimes(client, loop.time), Kueue(client, loop.time)
         controller.on_runtime_change(runtimes.forget)
-        reconciler = Reconciler(client, poller, settings, metrics, runtimes, kueue, Afterlife(client, settings))
-        step = metrics.timed(reconciler.reconcile)
+        afterlife, figures = Afterlife(client, runtimes, settings), RetrainingMetrics(registry)
+        runs = Reconciler(client, poller, settings, metrics, runtimes, kueue, afterlife)
+        steps: dict[str, Step] = {
+            naming.SCHEDULES: ScheduleReconciler(client, runtimes, settings, figures, clock.now).reconcile,
+            naming.CLUSTER_SCHEDULES: WaveReconciler(client, figures, clock.now).reconcile,
+            naming.TUNED_MODELS: TunedModelReconciler(client, runtimes, settings, figures, clock.now).reconcile,
+        }
         queues = [queue, *retraining.queues.values()]
-        workers = [asyncio.create_task(work(queue, step, _failed(metrics))) for _ in range(settings.workers)]
-        workers += _retrain(retraining, client, settings, metrics, clock)
+        workers = _workers(queue, runs.reconcile, settings.workers, metrics)
+        for plural, others in retraining.queues.items():
+            workers += _workers(others, steps[plural], RETRAINING_WORKERS, metrics)
         stack.push_async_callback(_cancel, workers)
         stack.push_async_callback(_drain, queues, workers, settings.drain_seconds)
         resync = _resync_forever(controller, client, settings.resync_seconds, heartbeat, metrics)
-        others = [resync, *([_follow(clock, retraining, client, settings)] if settings.clock_config_map else [])]
-        stack.push_async_callback(_cancel, [asyncio.create_task(other) for other in others])
+        looks = [resync, *([_follow(clock, retraining, client, settings)] if settings.clock_config_map else [])]
+        stack.push_async_callback(_cancel, [asyncio.create_task(look) for look in looks])
         yield controller
 
 
-def _retrain(
-    retraining: Retraining, client: Kube, settings: Settings, metrics: Metrics, clock: Clock
-) -> list[asyncio.Task[None]]:
-    """The workers of schedules, waves and TunedModels."""
-    figures = RetrainingMetrics(metrics.registry)
-    steps = {
-        naming.SCHEDULES: ScheduleReconciler(client, settings, figures, clock.now).reconcile,
-        naming.CLUSTER_SCHEDULES: WaveReconciler(client, figures, clock.now).reconcile,
-        naming.TUNED_MODELS: TunedModelReconciler(client, settings, figures, clock.now).reconcile,
-    }
-    return [
-        asyncio.create_task(work(queue, metrics.timed(steps[plural]), _failed(metrics)))
-        for plural, queue in retraining.queues.items()
-        for _ in range(RETRAINING_WORKERS)
-    ]
+def _workers(queue: WorkQueue, step: Step, count: int, metrics: Metrics) -> list[asyncio.Task[None]]:
+    timed = metrics.timed(step)
+    return [asyncio.create_task(work(queue, timed, _failed(metrics))) for _ in range(count)]
 
 
 async def _lead(stack: AsyncExitStack, client: Kube, settings: Settings, heartbeat: health.Heartbeat) -> None:

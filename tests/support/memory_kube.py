@@ -1,5 +1,6 @@
 """An API server of a few lines, in memory: for unit tests of what talks to one. The real one is tested on a cluster."""
 
+import asyncio
 import copy
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -7,6 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 from attune_operator.errors import AlreadyExistsError, APIError, ConflictError, NotFoundError
 
 JSON = dict[str, Any]
+COLLECTIONS = (
+    *("jobs", "pods", "workloads", "events", "namespaces"),
+    *("finetunejobs", "finetuneschedules", "tunedmodels"),
+)
 
 
 class MemoryKube:
@@ -33,10 +38,11 @@ class MemoryKube:
 
     async def get(self, path: str) -> JSON:
         """One object, or those below a collection that have the labels asked for."""
+        await asyncio.sleep(0)  # others may come in between
         parts = urlsplit(path)
         if parts.path in self.objects:
             return copy.deepcopy(self.objects[parts.path])
-        if parts.path.rpartition("/")[2] in ("jobs", "pods", "workloads", "events", "finetunejobs"):
+        if parts.path.rpartition("/")[2] in COLLECTIONS:
             return {"items": [copy.deepcopy(o) for o in self._below(parts.path, parse_qs(parts.query))]}
         raise NotFoundError(path)
 
@@ -61,10 +67,10 @@ class MemoryKube:
         """Merges metadata; an object that is being deleted and has no finalizer left is gone."""
         self._written("PATCH", path)
         self._demand(path, body["metadata"])
-        changed = {**self.objects[path], "metadata": {**self.objects[path]["metadata"], **body["metadata"]}}
+        changed = {**self.objects[path], "metadata": _merged(self.objects[path]["metadata"], body["metadata"])}
         self.put(path, changed)
         answer = self.objects[path]
-        if "deletionTimestamp" in answer["metadata"] and not answer["metadata"]["finalizers"]:
+        if "deletionTimestamp" in answer["metadata"] and not answer["metadata"].get("finalizers"):
             del self.objects[path]
         return copy.deepcopy(answer)
 
@@ -96,3 +102,14 @@ class MemoryKube:
             for p, o in self.objects.items()
             if p.rpartition("/")[0] == path and wanted.items() <= o["metadata"].get("labels", {}).items()
         ]
+
+
+def _merged(stored: JSON, change: JSON) -> JSON:
+    """A merge patch (RFC 7396): null removes a field."""
+    made = dict(stored)
+    for key, value in change.items():
+        if value is None:
+            made.pop(key, None)
+        else:
+            made[key] = _merged(made.get(key, {}), value) if isinstance(value, dict) else value
+    return made

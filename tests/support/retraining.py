@@ -112,15 +112,15 @@ def tuned_model(status: TunedModelStatus | None = None, **spec: Any) -> TunedMod
     return parsed.model_copy(update={"status": status}) if status is not None else parsed
 
 
-def finished(
+def finished_raw(
     number: int,
     *,
     accuracy: float = 0.9,
     champion: tuple[int, float] | None = None,
     published: bool = True,
     **spec: Any,
-) -> FineTuneJob:
-    """A run that registers with `router` and is over.
+) -> dict[str, Any]:
+    """A run that registers with `router` and is over, as the API server gives it.
 
     Args:
         number: tells runs apart, and orders their ends.
@@ -166,7 +166,12 @@ def finished(
     }
     full = merge({**SPEC, "output": {**SPEC["output"], "register": "router"}}, spec)
     meta = {"name": f"run-{number}", "namespace": NAMESPACE, "uid": uid}
-    parsed, problems = FineTuneJob.parse({"metadata": meta, "spec": full, "status": status})
+    return {"kind": "FineTuneJob", "metadata": meta, "spec": full, "status": status}
+
+
+def finished(number: int, **fields: Any) -> FineTuneJob:
+    """The same, typed."""
+    parsed, problems = FineTuneJob.parse(finished_raw(number, **fields))
     assert not problems, problems
     return parsed
 

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from attune_contract.base import Frozen, Reported
+from attune_operator.api.conditions import ConditionType
+from attune_operator.api.problems import as_mapping
 
 LabelValue = Annotated[str, Field(max_length=63)]
 LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
@@ -41,6 +43,14 @@ class Condition(Reported):
     """metadata.generation of the spec that it was judged by."""
     last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     """When `status` last changed."""
+
+
+def is_finished(status: object) -> bool:
+    """Whether a run is over, by its status as it is stored; what has no conditions that can be read is not."""
+    conditions = as_mapping(status).get("conditions")
+    return isinstance(conditions, list) and any(
+        (c := as_mapping(raw)).get("type") == ConditionType.FINISHED and c.get("status") == "True" for raw in conditions
+    )
 
 
 class LabelRequirement(Frozen):

@@ -6,7 +6,7 @@ from typing import Any
 
 from attune_operator import naming
 from attune_operator.cluster.client import Kube, path_to
-from attune_operator.cluster.observe import is_ours
+from attune_operator.cluster.objects import is_ours
 from attune_operator.errors import AlreadyExistsError, APIError, ForbiddenError, InvalidError, NotFoundError
 
 JSON = dict[str, Any]

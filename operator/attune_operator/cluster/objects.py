@@ -1,15 +1,11 @@
-"""Objects of ours beside FineTuneJobs: read afresh, listed, deleted, and rid of an annotation."""
+"""Objects of ours, of every kind: read afresh, listed, deleted, and rid of an annotation."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
-from attune_contract.outcome import Outcome
 from attune_operator import naming
 from attune_operator.cluster.client import Kube, pages, path_to
-from attune_operator.cluster.observe import is_ours
 from attune_operator.errors import NotFoundError
-from attune_operator.finetunejob.snapshot import JobState
-from attune_operator.finetunejob.views import job_view, pod_view
 from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
@@ -33,13 +29,13 @@ async def everywhere(client: Kube, plural: str) -> AsyncIterator[tuple[Key, JSON
 async def runs_of(client: Kube, namespace: str, schedule_uid: str) -> list[JSON]:
     """FineTuneJobs that a schedule made; a label is anybody's to set, an owner reference is what counts."""
     selector = f"{naming.SCHEDULE_LABEL}={schedule_uid}"
-    path = path_to(naming.API_VERSION, "finetunejobs", namespace, labelSelector=selector)
+    path = path_to(naming.API_VERSION, naming.FINETUNEJOBS, namespace, labelSelector=selector)
     return [item for item in (await client.get(path))["items"] if is_ours(item, schedule_uid)]
 
 
 async def runs_in(client: Kube, namespace: str) -> list[JSON]:
     """All FineTuneJobs of a namespace."""
-    found = pages(client, lambda query: path_to(naming.API_VERSION, "finetunejobs", namespace, **query))
+    found = pages(client, lambda query: path_to(naming.API_VERSION, naming.FINETUNEJOBS, namespace, **query))
     return [item async for item in found]
 
 
@@ -67,25 +63,6 @@ async def unmark(client: Kube, plural: str, stored: JSON, annotation: str) -> JS
     return await client.patch(path, body)
 
 
-async def outcome_of(client: Kube, namespace: str, name: str, uid: str) -> tuple[bool, Outcome | None, str] | None:
-    """What became of a Job of one pod.
-
-    Returns:
-        Whether it is over, the Outcome that its pod left, and the pod's last words where it left none; None where the
-        Job is not there, or somebody else's.
-    """
-    try:
-        found = await client.get(path_to("batch/v1", "jobs", namespace, name))
-    except NotFoundError:
-        return None
-    if not is_ours(found, uid):
-        return None
-    view = job_view(found)
-    if view.state not in (JobState.COMPLETE, JobState.FAILED):
-        return False, None, ""
-    selector = f"{naming.JOB_NAME_LABEL}={name}"
-    listed = (await client.get(path_to("v1", "pods", namespace, labelSelector=selector)))["items"]
-    pods = [pod_view(p) for p in listed if is_ours(p, view.uid)]
-    outcome = next((o for p in pods if (o := Outcome.loads(p.termination_message))), None)
-    words = next((p.termination_message for p in pods if p.termination_message), view.disrupted)
-    return True, outcome, words.strip()[-500:]
+def is_ours(raw: JSON, uid: str) -> bool:
+    """Whether the controlling owner of an object is the one with this UID; a name alone proves nothing."""
+    return any(o.get("controller") and o.get("uid") == uid for o in raw["metadata"].get("ownerReferences", []))

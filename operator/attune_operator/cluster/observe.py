@@ -1,37 +1,23 @@
-"""Gathers all that is known of one run, read afresh from the API server."""
+"""What the cluster shows of one run, or of one look: Jobs, pods, Events; read afresh from the API server."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
+from attune_contract.outcome import Outcome
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.api.tuningruntime import TuningRuntime
+from attune_operator.cluster import objects
 from attune_operator.cluster.client import Kube, pages, path_to
+from attune_operator.cluster.objects import is_ours
 from attune_operator.errors import NotFoundError
 from attune_operator.finetunejob.snapshot import PodView, Warned
-from attune_operator.finetunejob.views import pod_view
-from attune_operator.naming import API_VERSION, JOB_NAME_LABEL, RUN_LABEL, TUNED_MODELS
+from attune_operator.finetunejob.views import job_view, pod_view
+from attune_operator.naming import JOB_NAME_LABEL, RUN_LABEL, TUNED_MODELS
 from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
-
-
-async def finetunejob(client: Kube, key: Key) -> JSON | None:
-    """The FineTuneJob as stored now, or None where it is gone."""
-    try:
-        return await client.get(path_to(API_VERSION, "finetunejobs", key.namespace, key.name))
-    except NotFoundError:
-        return None
-
-
-async def runtime(client: Kube, name: str) -> JSON | None:
-    """The TuningRuntime of that name, or None where there is none."""
-    try:
-        return await client.get(path_to(API_VERSION, "tuningruntimes", name=name))
-    except NotFoundError:
-        return None
 
 
 async def tuned_model(client: Kube, run: FineTuneJob) -> TunedModel | None:
@@ -39,9 +25,8 @@ async def tuned_model(client: Kube, run: FineTuneJob) -> TunedModel | None:
     name = run.spec.output.register_
     if name is None:
         return None
-    try:
-        found = await client.get(path_to(API_VERSION, TUNED_MODELS, run.metadata.namespace, name))
-    except NotFoundError:
+    found = await objects.get(client, TUNED_MODELS, Key(run.metadata.namespace, name))
+    if found is None:
         return None
     model, problems = TunedModel.parse(found)
     # One that cannot be used says so itself; for the run it is as if it were not there yet.
@@ -64,14 +49,14 @@ async def job_and_pods(
         return None, ()
     namespace, uid = run.metadata.namespace, run.metadata.uid
     # First the Job, then its pods: pods older than the Job's end would look like pods without an Outcome.
-    found = await _job(client, namespace, attempt.job_name)
-    job = found if found is not None and is_ours(found, uid) else None
+    found = await job(client, namespace, attempt.job_name)
+    own = found if found is not None and is_ours(found, uid) else None
     selector = f"{JOB_NAME_LABEL}={attempt.job_name},{RUN_LABEL}={uid}"
     listed = (await client.get(path_to("v1", "pods", namespace, labelSelector=selector)))["items"]
     # A label is anybody's to set; an owner reference with the Job's UID is what counts while there is a Job.
-    mine = [p for p in listed if job is None or is_ours(p, job["metadata"]["uid"])]
+    mine = [p for p in listed if own is None or is_ours(p, own["metadata"]["uid"])]
     views = sorted((pod_view(p) for p in mine), key=lambda p: p.index)
-    return job, tuple(views)
+    return own, tuple(views)
 
 
 async def jobs_of(client: Kube, namespace: str, uid: str) -> list[JSON]:
@@ -89,11 +74,6 @@ async def pods_of(client: Kube, namespace: str, uid: str) -> list[PodView]:
     return [pod_view(p) async for p in listed]
 
 
-async def job(client: Kube, namespace: str, name: str) -> JSON | None:
-    """The Job of that name, whoever made it, or None where there is none."""
-    return await _job(client, namespace, name)
-
-
 async def warnings(client: Kube, namespace: str, names: tuple[str, ...], since: datetime) -> tuple[Warned, ...]:
     """Warning Events about these objects since a moment, newest first."""
     found = await asyncio.gather(*(_events(client, namespace, name) for name in names))
@@ -101,23 +81,33 @@ async def warnings(client: Kube, namespace: str, names: tuple[str, ...], since: 
     return tuple(Warned(e.get("reason", ""), e.get("message", "")) for e in sorted(events, key=_when, reverse=True))
 
 
-async def all_keys(client: Kube) -> AsyncIterator[tuple[Key, JSON]]:
-    """Every FineTuneJob in the cluster with its object, page by page."""
-    async for item in pages(client, lambda query: path_to(API_VERSION, "finetunejobs", **query)):
-        meta = item["metadata"]
-        yield Key(meta["namespace"], meta["name"]), item
-
-
-def is_ours(raw: JSON, uid: str) -> bool:
-    """Whether the controlling owner of an object is the run with this UID; a name alone proves nothing."""
-    return any(o.get("controller") and o.get("uid") == uid for o in raw["metadata"].get("ownerReferences", []))
-
-
-async def _job(client: Kube, namespace: str, name: str) -> JSON | None:
+async def job(client: Kube, namespace: str, name: str) -> JSON | None:
+    """The Job of that name, whoever made it, or None where there is none."""
     try:
         return await client.get(path_to("batch/v1", "jobs", namespace, name))
     except NotFoundError:
         return None
+
+
+async def outcome_of(client: Kube, namespace: str, name: str, uid: str) -> tuple[bool, Outcome | None, str] | None:
+    """What became of a Job of one pod.
+
+    Returns:
+        Whether it is over, the Outcome that its pod left, and the pod's last words where it left none; None where the
+        Job is not there, or somebody else's.
+    """
+    found = await job(client, namespace, name)
+    if found is None or not is_ours(found, uid):
+        return None
+    view = job_view(found)
+    if not view.over:
+        return False, None, ""
+    selector = f"{JOB_NAME_LABEL}={name}"
+    listed = (await client.get(path_to("v1", "pods", namespace, labelSelector=selector)))["items"]
+    pods = [pod_view(p) for p in listed if is_ours(p, view.uid)]
+    outcome = next((o for p in pods if (o := Outcome.loads(p.termination_message))), None)
+    words = next((p.termination_message for p in pods if p.termination_message), view.disrupted)
+    return True, outcome, words.strip()[-500:]
 
 
 async def _events(client: Kube, namespace: str, name: str) -> list[JSON]:

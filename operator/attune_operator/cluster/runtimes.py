@@ -6,10 +6,12 @@ A change is an event, which drops what is remembered before it wakes the runs th
 from collections.abc import Callable
 from typing import NamedTuple
 
+from attune_operator import naming
 from attune_operator.api.problems import FieldProblem
 from attune_operator.api.tuningruntime import TuningRuntime
-from attune_operator.cluster import observe
+from attune_operator.cluster import objects
 from attune_operator.cluster.client import Kube
+from attune_operator.workqueue import Key
 
 FRESH_SECONDS = 2.0
 
@@ -40,7 +42,7 @@ class Runtimes:
         if known is not None and self._clock() < known[0]:
             return known[1]
         asked = self._clock()
-        raw = await observe.runtime(self._client, name)
+        raw = await objects.get(self._client, naming.RUNTIMES, Key("", name))
         found = Found(*TuningRuntime.parse(raw)) if raw else Found(None)
         if raw is not None:
             self._known[name] = (asked + FRESH_SECONDS, found)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from attune_operator import naming
@@ -16,8 +17,8 @@ from attune_operator.cluster.client import Kube, pages, path_to
 from attune_operator.clusterfinetuneschedule.plan import HELD, Plan, plan, problems, underway
 from attune_operator.clusterfinetuneschedule.snapshot import Candidate, MemberView, Name, Snapshot, member_view
 from attune_operator.clusterfinetuneschedule.summarize import summarize
-from attune_operator.errors import AttuneError
 from attune_operator.finetunejob.stories import Story
+from attune_operator.reporting import demand_readable, guarded
 from attune_operator.retraining_metrics import RetrainingMetrics
 from attune_operator.timing.moments import stamp
 from attune_operator.workqueue import Key
@@ -47,6 +48,9 @@ class WaveReconciler:
         if stored is None or "deletionTimestamp" in stored["metadata"]:
             self.metrics.wave(key, None)
             return None
+        return await guarded(self.client, naming.CLUSTER_SCHEDULES, stored, partial(self._step, key, stored))
+
+    async def _step(self, key: Key, stored: JSON) -> float | None:
         seen = await self._observe(stored)
         decision = plan(seen)
         status = summarize(seen, decision)
@@ -68,8 +72,7 @@ class WaveReconciler:
 
     async def _observe(self, stored: JSON) -> Snapshot:
         schedule, bad = ClusterFineTuneSchedule.parse(stored)
-        if unreadable := [p for p in bad if p.path.startswith("status")]:
-            raise AttuneError(f"the status cannot be read: {unreadable}")
+        demand_readable(bad)
         now = self.now()
         if bad := bad or problems(schedule.spec):
             return Snapshot(schedule=schedule, now=now, problems=tuple(bad))

@@ -11,14 +11,15 @@ from attune_contract.quantities import seconds
 from attune_operator import naming
 from attune_operator.api.conditions import Reason
 from attune_operator.api.finetunejob import FineTuneJob
-from attune_operator.api.tuningruntime import DEFAULT_RETENTION, TuningRuntime
-from attune_operator.cluster import apply, nodes, observe
+from attune_operator.api.tuningruntime import DEFAULT_RETENTION
+from attune_operator.cluster import apply, nodes, objects, observe
 from attune_operator.cluster.client import Kube
+from attune_operator.cluster.runtimes import Runtimes
 from attune_operator.finetunejob import sweep
 from attune_operator.finetunejob.leftovers import PATIENCE, overdue
-from attune_operator.finetunejob.reporting import report
 from attune_operator.finetunejob.snapshot import JobView, PodView, Warned
 from attune_operator.finetunejob.views import job_view
+from attune_operator.reporting import report
 from attune_operator.settings import Settings
 
 JSON = dict[str, Any]
@@ -36,6 +37,7 @@ class Afterlife:
     """Cleans up after runs."""
 
     client: Kube
+    runtimes: Runtimes
     settings: Settings
 
     async def prune(self, run: FineTuneJob, now: datetime) -> float | None:
@@ -47,9 +49,8 @@ class Afterlife:
         completed = run.status.completion_time
         if completed is None:
             return None
-        found = await observe.runtime(self.client, run.spec.runtime)
-        runtime = TuningRuntime.parse(found)[0] if found else None
-        if found and runtime is None:
+        runtime, problems = await self.runtimes.find(run.spec.runtime)
+        if problems:
             return UNREADABLE_SECONDS  # its retention may be longer than the default
         kept = timedelta(seconds=seconds(runtime.spec.retention if runtime else DEFAULT_RETENTION))
         due = (datetime.fromisoformat(completed) + kept - now).total_seconds()
@@ -57,7 +58,7 @@ class Afterlife:
             return due
         for job in await observe.jobs_of(self.client, run.metadata.namespace, run.metadata.uid):
             # A Job that is not over is none that was recorded: never ended from here.
-            if observe.is_ours(job, run.metadata.uid) and job_view(job).over:
+            if objects.is_ours(job, run.metadata.uid) and job_view(job).over:
                 await apply.prune_job(self.client, job)
         return None
 
@@ -109,8 +110,7 @@ class Afterlife:
         return LOOK_AGAIN_SECONDS
 
     async def _create(self, stored: JSON, run: FineTuneJob, now: datetime) -> float | None:
-        raw = await observe.runtime(self.client, run.spec.runtime)
-        runtime = TuningRuntime.parse(raw)[0] if raw else None
+        runtime, _ = await self.runtimes.find(run.spec.runtime)
         if runtime is None:
             message = (
                 f"The run's files cannot be removed: there is no usable TuningRuntime {run.spec.runtime!r} to take an "
@@ -147,7 +147,7 @@ class Afterlife:
         Files are never removed under a pod that writes.
         """
         namespace, uid = run.metadata.namespace, run.metadata.uid
-        own = [j for j in await observe.jobs_of(self.client, namespace, uid) if observe.is_ours(j, uid)]
+        own = [j for j in await observe.jobs_of(self.client, namespace, uid) if objects.is_ours(j, uid)]
         for job in own:
             if not job_view(job).deleting and not job_view(job).over:
                 await apply.delete_job(self.client, namespace, job["metadata"]["name"], uid)

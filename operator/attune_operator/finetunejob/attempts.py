@@ -13,7 +13,8 @@ from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt
 from attune_operator.finetunejob.classify import Ending, completed, failed
-from attune_operator.finetunejob.snapshot import JobState, Snapshot, stamp
+from attune_operator.finetunejob.snapshot import JobState, Snapshot
+from attune_operator.timing.moments import stamp
 
 OPEN = frozenset({AttemptState.PENDING, AttemptState.RUNNING})
 """States of an attempt that has not ended."""

@@ -103,17 +103,9 @@ def network_policy(run: FineTuneJob, settings: Settings) -> JSON:
 
 def _metadata(run: FineTuneJob, name: str) -> JSON:
     """Metadata of a child: it goes when the FineTuneJob goes."""
-    owner = {
-        "apiVersion": naming.API_VERSION,
-        "kind": naming.KIND,
-        "name": run.metadata.name,
-        "uid": run.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
     return {
         "name": name,
         "namespace": run.metadata.namespace,
         "labels": {naming.MANAGED_BY_LABEL: naming.MANAGER, naming.RUN_LABEL: run.metadata.uid},
-        "ownerReferences": [owner],
+        "ownerReferences": [naming.owner_reference(naming.KIND, run.metadata.name, run.metadata.uid)],
     }

@@ -22,9 +22,10 @@ from attune_operator.finetunejob.leftovers import leaving
 from attune_operator.finetunejob.obstacles import bad_spec, not_yet, suspended_hold
 from attune_operator.finetunejob.registering import champion_for
 from attune_operator.finetunejob.retries import counted, failures, is_final, wait_before_next
-from attune_operator.finetunejob.snapshot import JobState, PodView, Snapshot, stamp
+from attune_operator.finetunejob.snapshot import JobState, PodView, Snapshot
 from attune_operator.finetunejob.waiting import Hold, why_waiting
 from attune_operator.settings import Settings
+from attune_operator.timing.moments import stamp
 
 PROGRESS_SECONDS = 10.0
 PENDING_SECONDS = 5.0

@@ -3,36 +3,37 @@
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from attune_contract.progress import Progress
+from attune_operator import naming
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt, FineTuneJob, FineTuneJobStatus
 from attune_operator.api.tuningruntime import TuningRuntime
-from attune_operator.cluster import apply, nodes, observe
+from attune_operator.cluster import apply, nodes, objects, observe
 from attune_operator.cluster.client import Kube
 from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.cluster.runtimes import Runtimes
-from attune_operator.errors import AttuneError, InvalidError
 from attune_operator.finetunejob.afterlife import Afterlife
 from attune_operator.finetunejob.build import build
 from attune_operator.finetunejob.leftovers import overdue
 from attune_operator.finetunejob.plan import Plan, is_terminal, plan
-from attune_operator.finetunejob.reporting import event_name, report
-from attune_operator.finetunejob.snapshot import JobState, PodView, QueueView, Snapshot, Warned, stamp
+from attune_operator.finetunejob.snapshot import JobState, PodView, QueueView, Snapshot, Warned
 from attune_operator.finetunejob.stories import Story, stories
 from attune_operator.finetunejob.summarize import summarize
 from attune_operator.finetunejob.views import job_view
 from attune_operator.finetunejob.waiting import Hold
 from attune_operator.metrics import Metrics
+from attune_operator.reporting import demand_readable, guarded
 from attune_operator.settings import Settings
+from attune_operator.timing.moments import stamp
 from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
 log = logging.getLogger("attune")
-UNREADABLE_SECONDS = 60.0
 WARNINGS_AGE = timedelta(minutes=2)
 """Older warnings are about something that has passed: what lasts is warned of again."""
 CREATED_BEFORE_WARNINGS = timedelta(seconds=4)
@@ -60,42 +61,19 @@ class Reconciler:
         Raises:
             APIError: the API server refused or was away; the caller tries again with back-off.
         """
-        stored = await observe.finetunejob(self.client, key)
+        stored = await objects.get(self.client, naming.FINETUNEJOBS, key)
         if stored is None:
             self.metrics.forget(key)
             return None
-        try:
-            if "deletionTimestamp" in stored["metadata"]:
-                self.metrics.forget(key)
-                return await self.afterlife.leave(stored)
-            return await self._step(key, stored)
-        except InvalidError as error:
-            # What was read is something that the API server does not take back: only an Event can say so.
-            said = f"The API server refuses what the operator writes about this object: {error}"
-            await apply.try_event(
-                self.client,
-                stored,
-                kind="Warning",
-                reason=Reason.STATUS_UNREADABLE,
-                message=said,
-                name=event_name(stored, said),
-            )
-            raise
-        except AttuneError:
-            raise
-        except Exception as error:
-            # One object that this version cannot cope with: it says so itself, and the others go on.
-            said = f"The operator cannot work on this object: {type(error).__name__}: {str(error)[:500]}"
-            await self._report(key, Reason.INTERNAL_ERROR, said)
-            raise
+        return await guarded(self.client, naming.FINETUNEJOBS, stored, partial(self._step, key, stored))
 
     async def _step(self, key: Key, stored: JSON) -> float | None:
+        if "deletionTimestamp" in stored["metadata"]:
+            self.metrics.forget(key)
+            return await self.afterlife.leave(stored)
         stored = await self.afterlife.guard(stored)
         seen = await self._observe(stored)
-        if unreadable := [p for p in seen.spec_problems if p.path.startswith("status")]:
-            # Never write over a record that could not be read: somebody must look at it first.
-            await self._report(key, Reason.STATUS_UNREADABLE, " ".join(f"{p.path}: {p.message}" for p in unreadable))
-            return UNREADABLE_SECONDS
+        demand_readable(seen.spec_problems)
         if is_terminal(seen.run):
             return await self._rest(key, stored, seen.run)
         decision = plan(seen, self.settings)
@@ -115,12 +93,6 @@ class Reconciler:
         if decision.end is not None:
             return await self.afterlife.prune(seen.run.model_copy(update={"status": status}), seen.now)
         return decision.again
-
-    async def _report(self, key: Key, reason: Reason, message: str) -> None:
-        """Says on an object why it is not worked on; read afresh, for a step may have written it since."""
-        if (stored := await observe.finetunejob(self.client, key)) is not None:
-            log.warning("%s/%s: %s: %s", *key, reason, message)
-            await report(self.client, stored, reason, message, datetime.now(UTC), stalled=True)
 
     async def _rest(self, key: Key, stored: JSON, run: FineTuneJob) -> float | None:
         """A run that is over: the newest generation of its spec is acknowledged (kstatus); its pods go in time."""

@@ -14,11 +14,6 @@ from attune_operator.api.tuningruntime import TuningRuntime
 JSON = dict[str, Any]
 
 
-def stamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with whole seconds, as the Kubernetes API writes times."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 class JobState(StrEnum):
     """How far a `batch/v1` Job is."""
 

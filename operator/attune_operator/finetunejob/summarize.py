@@ -18,8 +18,9 @@ from attune_operator.finetunejob.cost import cost
 from attune_operator.finetunejob.estimate import estimate
 from attune_operator.finetunejob.gate import judge
 from attune_operator.finetunejob.plan import Plan
-from attune_operator.finetunejob.snapshot import Snapshot, stamp
+from attune_operator.finetunejob.snapshot import Snapshot
 from attune_operator.settings import Settings
+from attune_operator.timing.moments import stamp
 
 _PHASE_OF_STAGE = {
     Stage.PREFLIGHT: Phase.VALIDATING,

@@ -16,9 +16,10 @@ from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.finetunejob.build import queue_labels
 from attune_operator.finetunejob.masking import masked
 from attune_operator.finetunejob.pods import template
-from attune_operator.finetunejob.snapshot import JobState, JobView, PodView, Warned, stamp
+from attune_operator.finetunejob.snapshot import JobState, JobView, PodView, Warned
 from attune_operator.finetunejob.waiting import why_waiting
 from attune_operator.settings import Settings
+from attune_operator.timing.moments import stamp
 
 JSON = dict[str, Any]
 TRY_AGAIN = timedelta(minutes=2)

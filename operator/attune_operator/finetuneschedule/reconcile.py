@@ -4,21 +4,22 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from attune_operator import naming
 from attune_operator.api.conditions import Reason
 from attune_operator.api.finetuneschedule import FineTuneSchedule, FineTuneScheduleStatus
 from attune_operator.api.tunedmodel import TunedModel
-from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.cluster import apply, objects, observe
 from attune_operator.cluster.client import Kube
-from attune_operator.errors import AttuneError
+from attune_operator.cluster.runtimes import Runtimes
 from attune_operator.finetuneschedule import build
 from attune_operator.finetuneschedule.plan import Plan, plan, problems
 from attune_operator.finetuneschedule.snapshot import PollView, Snapshot, run_view
 from attune_operator.finetuneschedule.stories import stories
 from attune_operator.finetuneschedule.summarize import summarize
+from attune_operator.reporting import demand_readable, guarded
 from attune_operator.retraining_metrics import RetrainingMetrics
 from attune_operator.settings import Settings
 from attune_operator.timing.moments import stamp
@@ -33,6 +34,7 @@ class ScheduleReconciler:
     """What a reconcile needs from outside; `reconcile` is called with a key and nothing else."""
 
     client: Kube
+    runtimes: Runtimes
     settings: Settings
     metrics: RetrainingMetrics
     now: Callable[[], datetime]
@@ -46,11 +48,14 @@ class ScheduleReconciler:
         Raises:
             APIError: the API server refused or was away; the caller tries again with back-off.
         """
-        # Runs first: what is listed was recorded before, so the record that is read after that must know of it.
         first = await objects.get(self.client, naming.SCHEDULES, key)
         if first is None or "deletionTimestamp" in first["metadata"]:
             self.metrics.schedule(key, None)
             return None
+        return await guarded(self.client, naming.SCHEDULES, first, partial(self._step, key, first))
+
+    async def _step(self, key: Key, first: JSON) -> float | None:
+        # Runs first: what is listed was recorded before, so the record that is read after that must know of it.
         runs = await objects.runs_of(self.client, key.namespace, first["metadata"]["uid"])
         stored = await objects.get(self.client, naming.SCHEDULES, key)
         if stored is None or stored["metadata"]["uid"] != first["metadata"]["uid"]:
@@ -72,8 +77,7 @@ class ScheduleReconciler:
 
     async def _observe(self, stored: JSON, runs: list[JSON]) -> Snapshot:
         schedule, bad = FineTuneSchedule.parse(stored)
-        if unreadable := [p for p in bad if p.path.startswith("status")]:
-            raise AttuneError(f"the status cannot be read: {unreadable}")
+        demand_readable(bad)
         now = self.now()
         views = tuple(run_view(raw) for raw in await self._with_recorded(schedule, runs))
         if bad := bad or problems(schedule.spec):
@@ -98,8 +102,8 @@ class ScheduleReconciler:
         listed = {raw["metadata"]["name"] for raw in runs}
         uid, namespace = schedule.metadata.uid, schedule.metadata.namespace
         missing = [r.name for r in schedule.status.runs if r.created and r.name not in listed]
-        found = [await observe.finetunejob(self.client, Key(namespace, name)) for name in missing]
-        return [*runs, *(raw for raw in found if raw is not None and observe.is_ours(raw, uid))]
+        found = [await objects.get(self.client, naming.FINETUNEJOBS, Key(namespace, name)) for name in missing]
+        return [*runs, *(raw for raw in found if raw is not None and objects.is_ours(raw, uid))]
 
     async def _tuned(self, schedule: FineTuneSchedule) -> TunedModel | None:
         """The TunedModel that matters; a matrix has one for each combination, and none speaks for all."""
@@ -116,7 +120,7 @@ class ScheduleReconciler:
         if data is None or data.poll is None:
             return None
         meta = schedule.metadata
-        found = await objects.outcome_of(self.client, meta.namespace, data.poll, meta.uid)
+        found = await observe.outcome_of(self.client, meta.namespace, data.poll, meta.uid)
         if found is None:
             return None
         over, outcome, words = found
@@ -131,7 +135,7 @@ class ScheduleReconciler:
         """
         meta = seen.schedule.metadata
         for view in decision.delete:
-            await objects.delete(self.client, "finetunejobs", meta.namespace, view.name, view.uid)
+            await objects.delete(self.client, naming.FINETUNEJOBS, meta.namespace, view.name, view.uid)
         created: set[str] = set()
         done: set[str] = set()
         try:
@@ -146,8 +150,7 @@ class ScheduleReconciler:
         return decision.made(frozenset(done)), frozenset(created)
 
     async def _start_poll(self, schedule: FineTuneSchedule, decision: Plan) -> None:
-        found = await observe.runtime(self.client, schedule.spec.job_template.spec.runtime)
-        runtime, _ = TuningRuntime.parse(found) if found else (None, ())
+        runtime, _ = await self.runtimes.find(schedule.spec.job_template.spec.runtime)
         if runtime is None or decision.data is None:
             return  # a run would be held up by it, and says so; the look is given up and tried again
         for wanted in build.poll(schedule, runtime, decision.data, self.settings):

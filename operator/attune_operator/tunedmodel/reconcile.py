@@ -4,16 +4,19 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from attune_operator import naming
-from attune_operator.api.conditions import ConditionType, Reason
+from attune_operator.api.conditions import Reason
 from attune_operator.api.finetunejob import FineTuneJob
+from attune_operator.api.meta import is_finished
+from attune_operator.api.problems import as_mapping
 from attune_operator.api.tunedmodel import TunedModel, TunedModelStatus
-from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.cluster import apply, objects, observe
 from attune_operator.cluster.client import Kube, path_to
-from attune_operator.errors import AttuneError
+from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.reporting import demand_readable, guarded
 from attune_operator.retraining_metrics import RetrainingMetrics
 from attune_operator.settings import Settings
 from attune_operator.timing.moments import stamp
@@ -34,6 +37,7 @@ class TunedModelReconciler:
     """What a reconcile needs from outside; `reconcile` is called with a key and nothing else."""
 
     client: Kube
+    runtimes: Runtimes
     settings: Settings
     metrics: RetrainingMetrics
     now: Callable[[], datetime]
@@ -51,6 +55,9 @@ class TunedModelReconciler:
         if stored is None or "deletionTimestamp" in stored["metadata"]:
             self.metrics.model(key, None)
             return None
+        return await guarded(self.client, naming.TUNED_MODELS, stored, partial(self._step, key, stored))
+
+    async def _step(self, key: Key, stored: JSON) -> float | None:
         seen = await self._observe(stored)
         decision = plan(seen)
         # First the record, then the deed: what the ConfigMap says is in status before, and a look before its Job.
@@ -65,14 +72,13 @@ class TunedModelReconciler:
 
     async def _observe(self, stored: JSON) -> Snapshot:
         model, bad = TunedModel.parse(stored)
-        if unreadable := [p for p in bad if p.path.startswith("status")]:
-            raise AttuneError(f"the status cannot be read: {unreadable}")
+        demand_readable(bad)
         now = self.now()
         if bad := bad or problems(model.spec):
             return Snapshot(model=model, now=now, problems=tuple(bad))
         raw = await objects.runs_in(self.client, model.metadata.namespace)
-        mine = [r for r in raw if r.get("spec", {}).get("output", {}).get("register") == model.metadata.name]
-        parsed = (FineTuneJob.parse(r) for r in mine if _over(r))
+        mine = [r for r in raw if _register(r) == model.metadata.name]
+        parsed = (FineTuneJob.parse(r) for r in mine if is_finished(r.get("status")))
         runs = tuple(run for run, bad_run in parsed if not bad_run)
         return Snapshot(model=model, now=now, runs=runs, look=await self._look(model))
 
@@ -80,7 +86,7 @@ class TunedModelReconciler:
         if model.status.look is None:
             return None
         meta = model.metadata
-        found = await objects.outcome_of(self.client, meta.namespace, model.status.look.job_name, meta.uid)
+        found = await observe.outcome_of(self.client, meta.namespace, model.status.look.job_name, meta.uid)
         return LookView(*found) if found is not None else None
 
     async def _apply(self, seen: Snapshot, status: TunedModelStatus, decision: Plan) -> Plan | None:
@@ -103,7 +109,7 @@ class TunedModelReconciler:
         if stored is None:
             await apply.create(self.client, wanted, meta.uid)
             return
-        if not observe.is_ours(stored, meta.uid):
+        if not objects.is_ours(stored, meta.uid):
             raise apply.TakenError(
                 f"ConfigMap {meta.namespace}/{wanted['metadata']['name']} exists and belongs to somebody else; delete "
                 "or rename it, and everything goes on by itself."
@@ -116,8 +122,7 @@ class TunedModelReconciler:
         look = decision.look
         assert look is not None, "asked for only where there is one"  # noqa: S101
         name = build.runtime_name(model, look)
-        found = await observe.runtime(self.client, name)
-        runtime, bad = TuningRuntime.parse(found) if found else (None, ())
+        runtime, bad = await self.runtimes.find(name)
         if runtime is None:
             told = " ".join(str(p) for p in bad) or f"there is no TuningRuntime named {name!r}."
             return decision.refused(Reason.RUNTIME_NOT_FOUND, f"To look at its versions: {told}")
@@ -137,6 +142,5 @@ class TunedModelReconciler:
             await apply.record_event(self.client, stored, **story._asdict(), now=stamp(datetime.now().astimezone()))
 
 
-def _over(raw: JSON) -> bool:
-    conditions = raw.get("status", {}).get("conditions", [])
-    return any(c["type"] == ConditionType.FINISHED and c["status"] == "True" for c in conditions)
+def _register(raw: JSON) -> object:
+    return as_mapping(as_mapping(raw.get("spec")).get("output")).get("register")

@@ -32,14 +32,15 @@ RECORDED = attempt(Stage.TRAIN, AttemptState.RUNNING).model_dump(mode="json", by
 def reconcile(kube: MemoryKube) -> float | None:
     typed: Kube = kube  # type: ignore[assignment]  # has its methods
     poller = ProgressPoller(None, 10.0, lambda: 0.0)  # type: ignore[arg-type]  # no pod is asked
+    runtimes = Runtimes(typed, lambda: 0.0)
     reconciler = Reconciler(
         typed,
         poller,
         Settings(),
         Metrics(CollectorRegistry()),
-        Runtimes(typed, lambda: 0.0),
+        runtimes,
         Kueue(typed, lambda: 0.0),
-        Afterlife(typed, Settings()),
+        Afterlife(typed, runtimes, Settings()),
     )
     return asyncio.run(reconciler.reconcile(KEY))
 

@@ -1,0 +1,163 @@
+"""Schedules, waves and TunedModels against an API server in memory: what is written, in which order, and by whom."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from attune_operator import naming
+from attune_operator.cluster.client import Kube
+from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.clusterfinetuneschedule.reconcile import WaveReconciler
+from attune_operator.errors import UnavailableError
+from attune_operator.finetuneschedule.reconcile import ScheduleReconciler
+from attune_operator.retraining_metrics import RetrainingMetrics
+from attune_operator.settings import Settings
+from attune_operator.tunedmodel.reconcile import TunedModelReconciler
+from attune_operator.workqueue import Key
+from factories import NAMESPACE, SPEC
+from memory_kube import MemoryKube
+from retraining import HOURLY, UID, at, finished_raw
+
+JSON = dict[str, Any]
+GROUP = "/apis/attune.dev/v1alpha1"
+OURS = f"{GROUP}/namespaces/{NAMESPACE}"
+RUNS = f"{OURS}/finetunejobs"
+SCHEDULE, MODEL = f"{OURS}/finetuneschedules/weekly", f"{OURS}/tunedmodels/router"
+WAVE = f"{GROUP}/clusterfinetuneschedules/sundays"
+RUNTIME = {"metadata": {"name": "default"}, "spec": {"image": "attune/trainer:1"}}
+
+
+def stored(kind: str, name: str, spec: JSON, namespace: str | None = NAMESPACE, **more: Any) -> JSON:
+    within = {"namespace": namespace} if namespace else {}
+    return {"kind": kind, "metadata": {"name": name, "uid": UID, "generation": 1, **within}, "spec": spec, **more}
+
+
+def schedule(status: JSON | None = None, **spec: Any) -> JSON:
+    full = {"jobTemplate": {"spec": SPEC}, "triggers": HOURLY, **spec}
+    return stored(naming.SCHEDULE_KIND, "weekly", full, status=status or {})
+
+
+def model(status: JSON | None = None, **spec: Any) -> JSON:
+    return stored(naming.TUNED_MODEL_KIND, "router", spec, status=status or {})
+
+
+def wave(status: JSON | None = None) -> JSON:
+    return stored(naming.CLUSTER_SCHEDULE_KIND, "sundays", dict(HOURLY), None, status=status or {})
+
+
+def cluster(**objects: JSON) -> MemoryKube:
+    return MemoryKube(**{f"{GROUP}/tuningruntimes/default": RUNTIME, **objects})
+
+
+def reconciler(kube: MemoryKube, path: str, now: datetime) -> Callable[[], Any]:
+    """A fresh operator's reconcile of the object at a path."""
+    client: Kube = kube  # type: ignore[assignment]  # has its methods
+    runtimes, figures = Runtimes(client, lambda: 0.0), RetrainingMetrics(CollectorRegistry())
+    made: dict[str, Any] = {
+        SCHEDULE: ScheduleReconciler(client, runtimes, Settings(), figures, lambda: now),
+        MODEL: TunedModelReconciler(client, runtimes, Settings(), figures, lambda: now),
+        WAVE: WaveReconciler(client, figures, lambda: now),
+    }
+    key = Key("" if path == WAVE else NAMESPACE, path.rpartition("/")[2])
+    return lambda: made[path].reconcile(key)
+
+
+def reconcile(kube: MemoryKube, path: str, now: datetime) -> float | None:
+    again: float | None = asyncio.run(reconciler(kube, path, now)())
+    return again
+
+
+def conditions(kube: MemoryKube, path: str) -> dict[str, JSON]:
+    return {c["type"]: c for c in kube.objects[path]["status"]["conditions"]}
+
+
+def runs(kube: MemoryKube) -> list[str]:
+    return sorted(p.rpartition("/")[2] for p in kube.objects if p.startswith(f"{RUNS}/"))
+
+
+OBJECTS = {SCHEDULE: schedule, MODEL: model, WAVE: wave}
+UNREADABLE = {SCHEDULE: {"runs": "many"}, MODEL: {"versions": "many"}, WAVE: {"wave": {"members": 7}}}
+
+
+@pytest.mark.parametrize("path", OBJECTS, ids=["schedule", "TunedModel", "wave"])
+def test_a_status_that_cannot_be_read_is_reported_and_not_written_over(path: str) -> None:
+    kube = cluster(**{path: OBJECTS[path](UNREADABLE[path])})
+    assert reconcile(kube, path, at()) is not None
+    found = conditions(kube, path)
+    assert (found["Stalled"]["status"], found["Stalled"]["reason"]) == ("True", "StatusUnreadable")
+    assert found["Ready"]["status"] == "False"
+    assert UNREADABLE[path].items() <= kube.objects[path]["status"].items()
+    assert {p for _, p in kube.writes} == {f"{path}/status"}
+
+
+def test_a_schedule_makes_its_run_only_once_it_is_recorded() -> None:
+    kube = cluster(**{SCHEDULE: schedule()})
+    reconcile(kube, SCHEDULE, at())
+    reconcile(kube, SCHEDULE, at(hours=1))
+    assert runs(kube) == ["weekly-20260101-1300"]
+    assert ("PUT", f"{SCHEDULE}/status") in kube.writes[: kube.writes.index(("POST", f"{RUNS}/weekly-20260101-1300"))]
+    (record,) = kube.objects[SCHEDULE]["status"]["runs"]
+    assert record["created"] is True
+
+
+def test_two_operators_start_one_run() -> None:
+    kube = cluster(**{SCHEDULE: schedule()})
+    reconcile(kube, SCHEDULE, at())
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(
+            *(reconciler(kube, SCHEDULE, at(hours=1, minutes=m))() for m in (0, 1)), return_exceptions=True
+        )
+
+    asyncio.run(both())
+    reconcile(kube, SCHEDULE, at(hours=1, minutes=2))
+    assert runs(kube) == ["weekly-20260101-1300"]
+
+
+@pytest.mark.parametrize("broken", [f"POST {RUNS}", f"PUT {SCHEDULE}"], ids=["the run", "the record"])
+def test_an_operator_that_dies_on_the_way_leaves_the_rest_to_the_next(broken: str) -> None:
+    kube = cluster(**{SCHEDULE: schedule()})
+    reconcile(kube, SCHEDULE, at())
+    kube.broken[broken] = UnavailableError("away")
+    with pytest.raises(UnavailableError):
+        reconcile(kube, SCHEDULE, at(hours=1))
+    kube.broken.clear()
+    reconcile(kube, SCHEDULE, at(hours=1, minutes=30))
+    assert runs(kube) == ["weekly-20260101-1300"]
+
+
+def test_a_start_by_hand_runs_once_and_takes_the_annotation_away() -> None:
+    body = schedule(triggers={})
+    body["metadata"]["annotations"] = {naming.TRIGGER_ANNOTATION: "now"}
+    kube = cluster(**{SCHEDULE: body})
+    for minute in range(3):
+        reconcile(kube, SCHEDULE, at(minutes=minute))
+    assert len(runs(kube)) == 1
+    assert naming.TRIGGER_ANNOTATION not in kube.objects[SCHEDULE]["metadata"]["annotations"]
+    assert kube.objects[SCHEDULE]["spec"] == body["spec"], "the operator never writes a spec"
+
+
+def test_a_version_is_handed_over_and_the_config_map_follows() -> None:
+    kube = cluster(**{MODEL: model()})
+    reconcile(kube, MODEL, at())
+    config = f"/api/v1/namespaces/{NAMESPACE}/configmaps/router-tunedmodel"
+    assert json.loads(kube.objects[config]["data"]["flags.json"])["flags"]["router"]["defaultVariant"] == "base"
+    kube.put(f"{RUNS}/run-1", finished_raw(1))
+    reconcile(kube, MODEL, at(hours=1))
+    assert kube.objects[MODEL]["status"]["champion"]["version"] == 1
+    handed = kube.objects[config]["data"]
+    assert handed["champion.uri"] == finished_raw(1)["status"]["output"]["modelURI"]
+    assert json.loads(handed["flags.json"])["flags"]["router"]["defaultVariant"] == "champion"
+
+
+def test_a_config_map_of_somebody_else_stalls_the_tuned_model() -> None:
+    config = f"/api/v1/namespaces/{NAMESPACE}/configmaps/router-tunedmodel"
+    kube = cluster(**{MODEL: model(), config: {"metadata": {"name": "router-tunedmodel"}, "data": {"mine": "x"}}})
+    reconcile(kube, MODEL, at())
+    assert conditions(kube, MODEL)["Stalled"]["reason"] == "ConfigMapConflict"
+    assert kube.objects[config]["data"] == {"mine": "x"}
