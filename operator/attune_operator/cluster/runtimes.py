@@ -9,8 +9,10 @@ from typing import NamedTuple
 from attune_operator import naming
 from attune_operator.api.problems import FieldProblem
 from attune_operator.api.tuningruntime import TuningRuntime
-from attune_operator.cluster import objects
+from attune_operator.cluster import objects, observe
 from attune_operator.cluster.client import Kube
+from attune_operator.finetunejob.admission import Asked, refusal
+from attune_operator.finetunejob.waiting import Hold
 from attune_operator.workqueue import Key
 
 FRESH_SECONDS = 2.0
@@ -47,6 +49,13 @@ class Runtimes:
         if raw is not None:
             self._known[name] = (asked + FRESH_SECONDS, found)
         return found
+
+    async def admitting(self, asked: Asked) -> tuple[TuningRuntime | None, Hold | None]:
+        """The runtime that pods shall run on, where it takes them; else why it does not."""
+        runtime, problems = await self.find(asked.runtime)
+        labels = await observe.namespace_labels(self._client, runtime, asked.namespace)
+        met = refusal(asked, runtime, problems, labels)
+        return (runtime if met is None else None), met
 
     def forget(self, name: str) -> None:
         """Drops what is remembered of a runtime that changed."""

@@ -2,11 +2,11 @@
 
 from attune_contract.enums import Stage
 from attune_contract.outcome import Outcome
-from attune_contract.uris import is_allowed
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import Approval
 from attune_operator.api.finetunejob import Attempt, FineTuneJobSpec
 from attune_operator.api.support import unsupported
+from attune_operator.finetunejob.admission import Asked, refusal
 from attune_operator.finetunejob.budget import exhausted
 from attune_operator.finetunejob.estimate import known
 from attune_operator.finetunejob.registering import registering
@@ -67,34 +67,16 @@ def not_yet(
 
 def _of_the_runtime(seen: Snapshot) -> Hold | None:
     """What the run's TuningRuntime has against it."""
-    spec = seen.run.spec
-    if seen.runtime_problems:
-        return Hold(Reason.RUNTIME_INVALID, " ".join(f"{p.path}: {p.message}" for p in seen.runtime_problems))
-    if seen.runtime is None:
-        message = (
-            f"spec.runtime: there is no TuningRuntime named {spec.runtime!r}; `kubectl get tuningruntimes` lists them."
-        )
-        return Hold(Reason.RUNTIME_NOT_FOUND, message)
-    if not seen.runtime.selects(seen.namespace_labels):
-        message = (
-            f"spec.runtime: TuningRuntime {spec.runtime!r} does not admit namespace "
-            f"{seen.run.metadata.namespace!r}: its spec.namespaces does not match the namespace's labels."
-        )
-        return Hold(Reason.NAMESPACE_NOT_ALLOWED, message)
-    return _outside_allowed(seen)
+    asked = Asked(seen.run.spec.runtime, seen.run.metadata.namespace, _uris(seen.run.spec))
+    return refusal(asked, seen.runtime, seen.runtime_problems, seen.namespace_labels)
 
 
-def _outside_allowed(seen: Snapshot) -> Hold | None:
-    spec, allowed = seen.run.spec, seen.runtime.spec.allowed_uris if seen.runtime else ()
+def _uris(spec: FineTuneJobSpec) -> dict[str, str]:
+    """What a run reads and writes, by field."""
     used = {"spec.model.source": spec.model.source, "spec.output.uri": spec.output.uri}
     used |= {f"spec.dataset.train[{i}]": uri for i, uri in enumerate(spec.dataset.train)}
     used |= {f"spec.dataset.test[{i}]": uri for i, uri in enumerate(spec.dataset.test)}
-    used |= _of_evaluation(spec)
-    outside = [f"{path}: {uri}" for path, uri in used.items() if not is_allowed(uri, tuple(allowed))]
-    if not outside:
-        return None
-    message = f"TuningRuntime {spec.runtime!r} allows only {', '.join(allowed)}. Not below these: {'; '.join(outside)}"
-    return Hold(Reason.URI_NOT_ALLOWED, message)
+    return used | _of_evaluation(spec)
 
 
 def _of_evaluation(spec: FineTuneJobSpec) -> dict[str, str]:

@@ -9,6 +9,7 @@ from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.finetuneschedule import DataSeen, FineTuneSchedule, RunRecord
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.finetunejob import build as jobs
+from attune_operator.finetunejob.admission import Asked
 from attune_operator.finetuneschedule.matrix import combinations, expanded
 from attune_operator.settings import Settings
 
@@ -64,6 +65,13 @@ def poll(schedule: FineTuneSchedule, runtime: TuningRuntime, data: DataSeen, set
     kept = {**made, "spec": {**made["spec"], "ttlSecondsAfterFinished": KEPT_SECONDS}}
     policy = naming.owned_policy(jobs.network_policy(run, settings), owner(schedule))
     return [policy, naming.owned_by(kept, owner(schedule), naming.SCHEDULE_ANNOTATION)]
+
+
+def poll_needs(schedule: FineTuneSchedule) -> Asked:
+    """The TuningRuntime that a look at the training data runs on, and what its pod reads."""
+    spec, root = _as_run(schedule).spec, "spec.jobTemplate.spec"
+    uris = {f"{root}.dataset.train[{index}]": uri for index, uri in enumerate(spec.dataset.train)}
+    return Asked(spec.runtime, schedule.metadata.namespace, uris, f"{root}.runtime")
 
 
 def _as_run(schedule: FineTuneSchedule) -> FineTuneJob:

@@ -58,7 +58,8 @@ def _looked(snapshot: Snapshot, known: DataSeen) -> DataSeen:
         begun = moment(known.polled_at) if known.polled_at else snapshot.now
         if snapshot.now - begun < PATIENCE:
             return known
-        message = f"Job {known.poll} did not end within {int(PATIENCE.total_seconds() // 60)} minutes."
+        told = f"Job {known.poll} did not end within {int(PATIENCE.total_seconds() // 60)} minutes."
+        message = told if poll is not None else known.message or told  # without a Job it is known why there is none
         return known.model_copy(update={"poll": None, "checked_at": stamp(snapshot.now), "message": message})
     now = stamp(snapshot.now)
     if poll.found is None:

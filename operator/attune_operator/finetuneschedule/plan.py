@@ -69,6 +69,11 @@ class Plan:
         """The same plan, held up by something that was met while it was carried out."""
         return replace(self, state=State(reason, message, stalled=True), again=60.0)
 
+    def unlooked(self, reason: str, message: str) -> "Plan":
+        """The same plan, where no Job may look at the training data; it is tried again by itself."""
+        data = self.data.model_copy(update={"message": message}) if self.data else None
+        return replace(self.refused(reason, f"triggers.newData: {message}"), data=data)
+
 
 def problems(spec: FineTuneScheduleSpec) -> tuple[FieldProblem, ...]:
     """What is wrong with a spec that neither its types nor its rules can say."""

@@ -144,17 +144,20 @@ class ScheduleReconciler:
                     created.add(run.name)
                 done.add(run.name)
             if decision.poll and seen.poll is None:
-                await self._start_poll(seen.schedule, decision)
+                decision = await self._start_poll(seen.schedule, decision)
         except (apply.TakenError, apply.RejectedError) as error:
             decision = decision.refused(Reason.CREATION_REFUSED, str(error))
         return decision.made(frozenset(done)), frozenset(created)
 
-    async def _start_poll(self, schedule: FineTuneSchedule, decision: Plan) -> None:
-        runtime, _ = await self.runtimes.find(schedule.spec.job_template.spec.runtime)
-        if runtime is None or decision.data is None:
-            return  # a run would be held up by it, and says so; the look is given up and tried again
+    async def _start_poll(self, schedule: FineTuneSchedule, decision: Plan) -> Plan:
+        assert decision.data is not None, "asked for only where there is one"  # noqa: S101
+        runtime, met = await self.runtimes.admitting(build.poll_needs(schedule))
+        if runtime is None:
+            assert met is not None, "one or the other"  # noqa: S101
+            return decision.unlooked(met.reason, met.message)
         for wanted in build.poll(schedule, runtime, decision.data, self.settings):
             await apply.create(self.client, wanted, schedule.metadata.uid)
+        return decision
 
     async def _write(
         self, stored: JSON, old: FineTuneScheduleStatus, new: FineTuneScheduleStatus

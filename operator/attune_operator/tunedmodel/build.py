@@ -11,6 +11,7 @@ from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tunedmodel import LookRecord, TunedModel, Version
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.finetunejob import build as jobs
+from attune_operator.finetunejob.admission import Asked
 from attune_operator.finetunejob.runconfig import run_config
 from attune_operator.settings import Settings
 from attune_operator.tunedmodel.looks import COMPARE
@@ -76,11 +77,19 @@ def asked(model: TunedModel, look: LookRecord, champion: Version) -> Look:
     )
 
 
-def runtime_name(model: TunedModel, look: LookRecord) -> str:
-    """The TuningRuntime that a look runs on."""
-    champion = model.status.version(look.champion)
-    own = champion.runtime if champion else ""
-    return (model.spec.monitor.runtime if model.spec.monitor else None) or own
+def needs(model: TunedModel, look: LookRecord) -> Asked:
+    """The TuningRuntime that a look runs on, and what its pod reads and writes."""
+    monitor = model.spec.monitor
+    versions = [v for n in (look.champion, look.challenger) if (v := model.status.version(n)) is not None]
+    named = monitor.runtime if monitor else None
+    uris = {f"status.versions[{v.version}].{field}": uri for v in versions for field, uri in _uris(v).items()}
+    uris |= {"spec.monitor.source": monitor.source} if monitor and look.purpose != COMPARE else {}
+    path = "spec.monitor.runtime" if named else f"status.versions[{look.champion}].runtime"
+    return Asked(named or (versions[0].runtime if versions else ""), model.metadata.namespace, uris, path)
+
+
+def _uris(version: Version) -> dict[str, str]:
+    return {"runURI": version.run_uri, "base": version.base}
 
 
 def _published(variant: Variant, version: Version) -> Published:

@@ -121,11 +121,10 @@ class TunedModelReconciler:
     async def _start(self, model: TunedModel, decision: Plan) -> Plan | None:
         look = decision.look
         assert look is not None, "asked for only where there is one"  # noqa: S101
-        name = build.runtime_name(model, look)
-        runtime, bad = await self.runtimes.find(name)
+        runtime, met = await self.runtimes.admitting(build.needs(model, look))
         if runtime is None:
-            told = " ".join(str(p) for p in bad) or f"there is no TuningRuntime named {name!r}."
-            return decision.refused(Reason.RUNTIME_NOT_FOUND, f"To look at its versions: {told}")
+            assert met is not None, "one or the other"  # noqa: S101
+            return decision.refused(met.reason, f"To look at its versions: {met.message}")
         for wanted in build.objects(model, runtime, look, self.settings):
             await apply.create(self.client, wanted, model.metadata.uid)
         return None

@@ -161,3 +161,35 @@ def test_a_config_map_of_somebody_else_stalls_the_tuned_model() -> None:
     reconcile(kube, MODEL, at())
     assert conditions(kube, MODEL)["Stalled"]["reason"] == "ConfigMapConflict"
     assert kube.objects[config]["data"] == {"mine": "x"}
+
+
+NEW_DATA = {"newData": {"pollInterval": "1h"}}
+MONITOR = {"cron": {"schedule": "0 * * * *"}, "source": "s3://data/fresh/"}
+TEAM = f"/api/v1/namespaces/{NAMESPACE}"
+
+
+def jobs(kube: MemoryKube) -> list[str]:
+    return [p for p in kube.objects if p.startswith("/apis/batch/v1/")]
+
+
+@pytest.mark.parametrize("path", [SCHEDULE, MODEL], ids=["training data", "versions"])
+@pytest.mark.parametrize(
+    ("runtime", "reason"),
+    [
+        pytest.param({}, None, id="admitted"),
+        pytest.param({"namespaces": {"matchLabels": {"gpu": "yes"}}}, "NamespaceNotAllowed", id="another's runtime"),
+        pytest.param({"allowedURIs": ["s3://models"]}, "URINotAllowed", id="data elsewhere"),
+        pytest.param(None, "RuntimeNotFound", id="no runtime"),
+    ],
+)
+def test_a_look_runs_only_where_the_runtime_takes_it(path: str, runtime: JSON | None, reason: str | None) -> None:
+    kube = cluster(**{SCHEDULE: schedule(triggers=NEW_DATA), MODEL: model(monitor=MONITOR), TEAM: {"metadata": {}}})
+    kube.put(f"{RUNS}/run-1", finished_raw(1))
+    del kube.objects[f"{GROUP}/tuningruntimes/default"]
+    if runtime is not None:
+        kube.put(f"{GROUP}/tuningruntimes/default", {**RUNTIME, "spec": {**RUNTIME["spec"], **runtime}})
+    for minute in (0, 61) if path == MODEL else (0,):
+        reconcile(kube, path, at(minutes=minute))
+    stalled = conditions(kube, path)["Stalled"]
+    assert (stalled["reason"] if stalled["status"] == "True" else None) == reason
+    assert len(jobs(kube)) == (reason is None)
