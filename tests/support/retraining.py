@@ -52,6 +52,7 @@ class Scheduler:
         self.made: list[str] = []
         self.tuned: TunedModel | None = None
         self.poll: Any = None
+        self.in_use: frozenset[str] = frozenset()
         self.step(now)
 
     def step(self, now: datetime) -> Plan:
@@ -82,6 +83,7 @@ class Scheduler:
             tuned=self.tuned,
             registered=frozenset(v.uid for v in self.runs.values()),
             poll=self.poll,
+            in_use=self.in_use,
         )
 
     def end(self, *, succeeded: bool = True, cost: str = "1", ended: datetime = NOW, **fields: Any) -> None:
@@ -186,7 +188,9 @@ class Model:
 
     def step(self, now: datetime = NOW, look: model_snapshot.LookView | None = None) -> model_plan.Plan:
         """One reconcile, as `tunedmodel/reconcile.py` does it."""
-        seen = model_snapshot.Snapshot(tuned_model(self.status, **self.spec), now, runs=tuple(self.runs), look=look)
+        model = tuned_model(self.status, **self.spec)
+        present = frozenset(r.metadata.uid for r in self.runs)
+        seen = model_snapshot.Snapshot(model, now, runs=tuple(self.runs), present=present, look=look)
         decision = model_plan.plan(seen)
         self.status = model_summary.summarize(seen, decision)
         return decision

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from attune_contract.base import Frozen, Reported
-from attune_contract.enums import Method, OutputFormat, Verdict
+from attune_contract.enums import DeletionPolicy, Method, OutputFormat, Verdict
 from attune_contract.monitoring import Monitoring
 from attune_contract.outcome import MetricResult
 from attune_contract.quantities import Duration
@@ -149,6 +149,8 @@ class Version(Reported):
     """Whether its gate asks for more than to be as good as the champion."""
     compared: Compared | None = None
     """How it compares with the champion of that time."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+    """Whether its files go with its run."""
     runtime: str = ""
     """TuningRuntime of its run."""
     secrets: dict[str, str] = {}
@@ -324,6 +326,12 @@ class TunedModelStatus(Reported):
     def dump(self) -> dict[str, Any]:
         """The status as JSON for the API server; what has no value is left out."""
         return self.model_dump(mode="json", exclude_none=True)
+
+    def use_of(self, run_id: str) -> str:
+        """What the version that a run published is used as; empty where it is not in use."""
+        places = {"champion": self.champion, "challenger": self.challenger, "previous champion": self.previous_champion}
+        made = {v.version for v in self.versions if v.run_id == run_id}
+        return next((place for place, held in places.items() if held is not None and held.version in made), "")
 
     def version(self, number: int | None) -> Version | None:
         """The version of a number."""

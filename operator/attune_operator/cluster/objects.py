@@ -33,9 +33,9 @@ async def runs_of(client: Kube, namespace: str, schedule_uid: str) -> list[JSON]
     return [item for item in (await client.get(path))["items"] if is_ours(item, schedule_uid)]
 
 
-async def runs_in(client: Kube, namespace: str) -> list[JSON]:
-    """All FineTuneJobs of a namespace."""
-    found = pages(client, lambda query: path_to(naming.API_VERSION, naming.FINETUNEJOBS, namespace, **query))
+async def within(client: Kube, plural: str, namespace: str) -> list[JSON]:
+    """Every object of a kind in a namespace."""
+    found = pages(client, lambda query: path_to(naming.API_VERSION, plural, namespace, **query))
     return [item async for item in found]
 
 

@@ -11,6 +11,7 @@ from attune_contract.quantities import seconds
 from attune_operator import naming
 from attune_operator.api.conditions import Reason
 from attune_operator.api.finetunejob import FineTuneJob
+from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.api.tuningruntime import DEFAULT_RETENTION
 from attune_operator.cluster import apply, nodes, objects, observe
 from attune_operator.cluster.client import Kube
@@ -21,6 +22,7 @@ from attune_operator.finetunejob.snapshot import JobView, PodView, Warned
 from attune_operator.finetunejob.views import job_view
 from attune_operator.reporting import report
 from attune_operator.settings import Settings
+from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
 LOOK_SECONDS = 5.0
@@ -87,7 +89,22 @@ class Afterlife:
                 said = sweep.waits_for(overdue(alive, now, PATIENCE) or alive)
                 await report(self.client, stored, Reason.SWEEPING, said, now, stalled=False)
             return LOOK_SECONDS
+        if use := await self._in_use(run):
+            await report(self.client, stored, Reason.SWEEPING, sweep.in_use(use), now, stalled=False)
+            return LOOK_AGAIN_SECONDS
         return await self._sweep(stored, run, now)
+
+    async def _in_use(self, run: FineTuneJob) -> str:
+        """What the run's model is in use as, in words; empty where it is not. One that serves is never removed."""
+        name, meta = run.spec.output.register_, run.metadata
+        raw = await objects.get(self.client, naming.TUNED_MODELS, Key(meta.namespace, name)) if name else None
+        if raw is None or "deletionTimestamp" in raw["metadata"]:
+            return ""
+        model, problems = TunedModel.parse(raw)
+        if any(p.path.startswith("status") for p in problems):
+            return f"may be in use: the status of TunedModel {name} cannot be read"
+        use = model.status.use_of(meta.uid)
+        return f"is {use} of TunedModel {name}" if use else ""
 
     async def _sweep(self, stored: JSON, run: FineTuneJob, now: datetime) -> float | None:
         namespace, name = run.metadata.namespace, naming.sweep_name(run.metadata.name, run.metadata.uid)

@@ -97,6 +97,14 @@ def waits_for(pods: tuple[PodView, ...]) -> str:
     return f"The FineTuneJob is being deleted, and waits for the end of {named}; then its files are removed. {LET_GO}"
 
 
+def in_use(use: str) -> str:
+    """Why the files of a run that is being deleted stay for now."""
+    return (
+        f"The FineTuneJob is being deleted, but its model {use}: its files stay until another version takes its place, "
+        f"or the TunedModel is deleted. {LET_GO}"
+    )
+
+
 def job(run: FineTuneJob, runtime: TuningRuntime, now: datetime, settings: Settings) -> JSON:
     """The Job that sweeps."""
     name = naming.sweep_name(run.metadata.name, run.metadata.uid)

@@ -15,6 +15,7 @@ from attune_operator.cluster import apply, objects, observe
 from attune_operator.cluster.client import Kube
 from attune_operator.cluster.runtimes import Runtimes
 from attune_operator.finetuneschedule import build
+from attune_operator.finetuneschedule.history import in_use, registered
 from attune_operator.finetuneschedule.plan import Plan, plan, problems
 from attune_operator.finetuneschedule.snapshot import PollView, Snapshot, run_view
 from attune_operator.finetuneschedule.stories import stories
@@ -82,18 +83,14 @@ class ScheduleReconciler:
         views = tuple(run_view(raw) for raw in await self._with_recorded(schedule, runs))
         if bad := bad or problems(schedule.spec):
             return Snapshot(schedule=schedule, now=now, problems=tuple(bad), runs=views)
-        tuned = await self._tuned(schedule)
-        noted = (
-            {v.run_id for v in tuned.status.versions} | {d.run_id for d in tuned.status.declined} if tuned else set()
-        )
-        registers = schedule.spec.job_template.spec.output.register_ is not None
-        unregistered = registers and tuned is not None
+        models = await self._models(schedule)
         return Snapshot(
             schedule=schedule,
             now=now,
             runs=views,
-            tuned=tuned,
-            registered=frozenset(noted) if unregistered else frozenset(v.uid for v in views),
+            tuned=models.get(_followed(schedule)),
+            registered=registered(views, models),
+            in_use=in_use(views, models),
             poll=await self._poll(schedule),
         )
 
@@ -105,15 +102,13 @@ class ScheduleReconciler:
         found = [await objects.get(self.client, naming.FINETUNEJOBS, Key(namespace, name)) for name in missing]
         return [*runs, *(raw for raw in found if raw is not None and objects.is_ours(raw, uid))]
 
-    async def _tuned(self, schedule: FineTuneSchedule) -> TunedModel | None:
-        """The TunedModel that matters; a matrix has one for each combination, and none speaks for all."""
+    async def _models(self, schedule: FineTuneSchedule) -> dict[str, TunedModel]:
+        """The TunedModels of its namespace by name; not asked for where none matters. A matrix may have many."""
         spec = schedule.spec
-        drift = spec.triggers.drift
-        name = (drift.tuned_model if drift else None) or spec.job_template.spec.output.register_
-        if name is None or "{{" in name:
-            return None
-        raw = await objects.get(self.client, naming.TUNED_MODELS, Key(schedule.metadata.namespace, name))
-        return TunedModel.parse(raw)[0] if raw is not None else None
+        if spec.triggers.drift is None and spec.job_template.spec.output.register_ is None:
+            return {}
+        raw = await objects.within(self.client, naming.TUNED_MODELS, schedule.metadata.namespace)
+        return {r["metadata"]["name"]: TunedModel.parse(r)[0] for r in raw}
 
     async def _poll(self, schedule: FineTuneSchedule) -> PollView | None:
         data = schedule.status.data
@@ -173,6 +168,12 @@ class ScheduleReconciler:
         for story in stories(seen.schedule.status, status, created):
             log.info("%s/%s: %s: %s", meta.namespace, meta.name, *story[1:])
             await apply.record_event(self.client, stored, **story._asdict(), now=stamp(datetime.now().astimezone()))
+
+
+def _followed(schedule: FineTuneSchedule) -> str:
+    """The TunedModel whose monitor it follows."""
+    drift = schedule.spec.triggers.drift
+    return (drift.tuned_model if drift else None) or schedule.spec.job_template.spec.output.register_ or ""
 
 
 def replace_status(seen: Snapshot, status: FineTuneScheduleStatus) -> Snapshot:

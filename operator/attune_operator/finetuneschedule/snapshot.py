@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from attune_contract.datafacts import DataFacts
+from attune_contract.enums import DeletionPolicy
 from attune_operator.api.conditions import ConditionType
 from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.finetuneschedule import FineTuneSchedule
-from attune_operator.api.problems import FieldProblem
+from attune_operator.api.problems import FieldProblem, as_mapping
 from attune_operator.api.tunedmodel import TunedModel
 
 JSON = dict[str, Any]
@@ -33,6 +34,10 @@ class RunView:
     """The upper end of its estimate; nothing while there is none."""
     currency: str = ""
     deleting: bool = False
+    registers: str = ""
+    """The TunedModel that it registers with."""
+    sweeps: bool = False
+    """Whether its files go with it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Snapshot:
     """The TunedModel that its runs register with, or whose monitor it follows."""
     registered: frozenset[str] = field(default_factory=frozenset)
     """UIDs of runs that their TunedModel has taken note of, or that register nowhere."""
+    in_use: frozenset[str] = field(default_factory=frozenset)
+    """UIDs of runs whose version is champion, challenger or previous champion of its TunedModel."""
     poll: PollView | None = None
     """The Job of status.data.poll, if it is there."""
 
@@ -66,6 +73,7 @@ class Snapshot:
 def run_view(raw: JSON) -> RunView:
     """A FineTuneJob as the plan sees it."""
     run, _ = FineTuneJob.parse(raw)
+    output = as_mapping(as_mapping(raw.get("spec")).get("output"))
     holds = {c.type for c in run.status.conditions if c.status == "True"}
     estimate = run.status.estimate.cost if run.status.estimate else None
     return RunView(
@@ -80,4 +88,6 @@ def run_view(raw: JSON) -> RunView:
         expected=Decimal(estimate.high) if estimate else Decimal(0),
         currency=run.status.cost.currency if run.status.cost else "",
         deleting=run.metadata.deletion_timestamp is not None,
+        registers=str(output.get("register", "")),
+        sweeps=output.get("deletionPolicy") == DeletionPolicy.DELETE,
     )

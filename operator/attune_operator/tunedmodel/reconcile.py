@@ -76,11 +76,12 @@ class TunedModelReconciler:
         now = self.now()
         if bad := bad or problems(model.spec):
             return Snapshot(model=model, now=now, problems=tuple(bad))
-        raw = await objects.runs_in(self.client, model.metadata.namespace)
+        raw = await objects.within(self.client, naming.FINETUNEJOBS, model.metadata.namespace)
+        present = frozenset(r["metadata"]["uid"] for r in raw if "deletionTimestamp" not in r["metadata"])
         mine = [r for r in raw if _register(r) == model.metadata.name]
         parsed = (FineTuneJob.parse(r) for r in mine if is_finished(r.get("status")))
         runs = tuple(run for run, bad_run in parsed if not bad_run)
-        return Snapshot(model=model, now=now, runs=runs, look=await self._look(model))
+        return Snapshot(model=model, now=now, runs=runs, present=present, look=await self._look(model))
 
     async def _look(self, model: TunedModel) -> LookView | None:
         if model.status.look is None:

@@ -1,6 +1,6 @@
 """What was seen of one TunedModel at one moment: everything that the pure rooms may judge by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -32,5 +32,7 @@ class Snapshot:
     """Everything wrong with the spec, cron included; `model.spec` is not used where there is any."""
     runs: tuple[FineTuneJob, ...] = ()
     """Runs of its namespace that register with it and are over."""
+    present: frozenset[str] = field(default_factory=frozenset)
+    """UIDs of all FineTuneJobs of its namespace that are there and are not being deleted."""
     look: LookView | None = None
     """The Job of status.look, if it is there."""

@@ -1,7 +1,7 @@
 """From runs that are over to versions, in the order in which they ended. Pure."""
 
 from attune_contract import layout
-from attune_contract.enums import MetricName
+from attune_contract.enums import DeletionPolicy, MetricName
 from attune_contract.outcome import MetricResult
 from attune_operator.api.conditions import ConditionType
 from attune_operator.api.enums import VersionState
@@ -23,7 +23,16 @@ def registered(seen: Snapshot) -> tuple[Version, ...]:
     fresh = [r for r in _in_order(seen.runs) if _published(r) and r.metadata.uid not in ids]
     number = max((v.version for v in known), default=0)
     made = [_version(run, number + n) for n, run in enumerate(fresh, start=1)]
-    return (*reversed(made), *known)
+    return (*reversed(made), *(_with_its_files(v, seen) for v in known))
+
+
+def _with_its_files(version: Version, seen: Snapshot) -> Version:
+    """A version whose files went with its run can be used no more; those in use are kept from going."""
+    gone = version.deletion_policy is DeletionPolicy.DELETE and version.run_id not in seen.present
+    if not gone or version.state is VersionState.RETIRED or seen.model.status.use_of(version.run_id):
+        return version
+    told = f"FineTuneJob {version.run} was deleted, and its files with it (output.deletionPolicy Delete)."
+    return version.model_copy(update={"state": VersionState.RETIRED, "message": told})
 
 
 def declined(seen: Snapshot) -> tuple[Declined, ...]:
@@ -65,7 +74,9 @@ def _in_order(runs: tuple[FineTuneJob, ...]) -> list[FineTuneJob]:
 
 def _published(run: FineTuneJob) -> bool:
     holds = {c.type for c in run.status.conditions if c.status == "True"}
-    return {ConditionType.SUCCEEDED, ConditionType.PUBLISHED} <= holds and run.status.output is not None
+    leaving = run.metadata.deletion_timestamp is not None and run.spec.output.deletion_policy is DeletionPolicy.DELETE
+    done = {ConditionType.SUCCEEDED, ConditionType.PUBLISHED} <= holds and run.status.output is not None
+    return done and not leaving
 
 
 def _version(run: FineTuneJob, number: int) -> Version:
@@ -92,6 +103,7 @@ def _version(run: FineTuneJob, number: int) -> Version:
         verdict=status.evaluation.verdict if status.evaluation else None,
         results=tuple(r for r in status.evaluation.results if r.slice is None) if status.evaluation else (),
         gated=any(r.over == CHAMPION for r in gate.require) if gate else False,
+        deletion_policy=spec.output.deletion_policy,
         runtime=spec.runtime,
         secrets={role.value: keys.secret for role, keys in credentials(run).items()},
         published_at=status.completion_time or status.start_time or "",

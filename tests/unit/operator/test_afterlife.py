@@ -323,3 +323,33 @@ def test_a_pod_on_a_lost_node_is_taken_out_of_the_api_without_waiting_for_its_no
     assert kube.deleted == [(path, "at once")]
     asyncio.run(apply.release_pod(typed, NAMESPACE, "stuck"))
     assert len(kube.deleted) == 1, "it is gone: nothing to do"
+
+
+MODEL = f"{RUNS.removesuffix('finetunejobs')}tunedmodels/router"
+
+
+def version(number: int, run_id: str) -> JSON:
+    text = {"state": "Champion", "run": NAME, "runID": run_id, "modelURI": "s3://m", "method": "SFT", "base": "s3://b"}
+    return {"version": number, **text, "format": "Adapter", "publishedAt": stamp(NOW)}
+
+
+@pytest.mark.parametrize(
+    ("status", "meta", "waits"),
+    [
+        pytest.param({"versions": [version(1, UID)]}, {}, True, id="champion"),
+        pytest.param({"versions": [version(1, "another")]}, {}, False, id="another run's is champion"),
+        pytest.param(
+            {"versions": [version(1, UID)]}, {"deletionTimestamp": stamp(NOW)}, False, id="the model goes too"
+        ),
+        pytest.param({"versions": "many"}, {}, True, id="nobody knows"),
+    ],
+)
+def test_files_that_serve_are_not_removed(status: JSON, meta: JSON, waits: bool) -> None:
+    current = {"version": 1, "run": NAME, "modelURI": "s3://m", "since": stamp(NOW)}
+    model = {"metadata": {"name": "router", "uid": "m", **meta}, "spec": {}, "status": {"champion": current, **status}}
+    kube = leaving(**{MODEL: model})
+    kube.objects[f"{RUNS}/{NAME}"]["spec"]["output"]["register"] = "router"
+    leave(kube)
+    assert any(p.startswith(JOBS) for p in kube.objects) is not waits
+    told = kube.objects[f"{RUNS}/{NAME}"]["status"]["message"]
+    assert ("until another version takes its place" in told) is waits

@@ -193,3 +193,34 @@ def test_a_look_runs_only_where_the_runtime_takes_it(path: str, runtime: JSON | 
     stalled = conditions(kube, path)["Stalled"]
     assert (stalled["reason"] if stalled["status"] == "True" else None) == reason
     assert len(jobs(kube)) == (reason is None)
+
+
+def test_runs_of_a_matrix_stay_until_each_ones_tuned_model_knows_of_it() -> None:
+    template = {
+        "matrix": {"lang": ["de", "fr"]},
+        "spec": {**SPEC, "output": {**SPEC["output"], "register": "router-{{lang}}"}},
+    }
+    body = schedule(jobTemplate=template, successfulRunsHistoryLimit=0)
+    noted = finished_raw(1, output={"register": "router-de"})
+    unknown = finished_raw(2, output={"register": "router-fr"})
+    nobody = finished_raw(3, output={"register": "router-gone"})
+    kube = cluster(**{SCHEDULE: body})
+    for raw in (noted, unknown, nobody):
+        raw["metadata"] |= {
+            "labels": {naming.SCHEDULE_LABEL: UID},
+            "ownerReferences": [{"uid": UID, "controller": True}],
+        }
+        kube.put(f"{RUNS}/{raw['metadata']['name']}", raw)
+    known = {
+        "run": "run-1",
+        "runID": noted["metadata"]["uid"],
+        "verdict": "Failed",
+        "message": "",
+        "time": "2026-01-01T00:00:00Z",
+    }
+    for name, status in (("router-de", {"declined": [known]}), ("router-fr", {})):
+        other = model(status)
+        other["metadata"]["name"] = name
+        kube.put(f"{OURS}/tunedmodels/{name}", other)
+    reconcile(kube, SCHEDULE, at())
+    assert runs(kube) == ["run-2"]

@@ -311,6 +311,16 @@ def test_a_run_that_published_stays_until_its_tuned_model_knows_of_it() -> None:
     assert [v.name for v in plan(seen).delete] == [FIRST]
 
 
+@pytest.mark.parametrize(("sweeps", "in_use", "kept"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_a_run_whose_files_go_with_it_stays_while_they_are_in_use(sweeps: bool, in_use: bool, kept: bool) -> None:
+    weekly = Scheduler(triggers=HOURLY, successfulRunsHistoryLimit=0)
+    weekly.step(at(hours=1))
+    weekly.end(published=True, sweeps=sweeps)
+    weekly.in_use = frozenset(v.uid for v in weekly.runs.values()) if in_use else frozenset()
+    weekly.step(at(hours=1, minutes=1))
+    assert bool(weekly.runs) is kept
+
+
 def test_a_spec_that_cannot_be_used_stalls_and_still_counts_what_is_over() -> None:
     weekly = Scheduler(triggers=HOURLY)
     weekly.step(at(hours=1))

@@ -57,6 +57,31 @@ def test_a_run_becomes_one_version_however_often_it_is_seen_and_after_it_is_gone
     assert model.states == {1: "Champion"}
 
 
+@pytest.mark.parametrize(
+    ("policy", "state"), [("Delete", "Retired"), ("Retain", "Candidate")], ids=["its files went with it", "they stay"]
+)
+def test_a_version_whose_files_are_gone_can_be_used_no_more(policy: str, state: str) -> None:
+    model = Model(promotion="Manual", promote=2)
+    for number in (1, 2, 3):
+        model.run(number, output={"deletionPolicy": policy})
+    assert model.champion == 2
+    model.runs.clear()
+    model.step()
+    assert model.states == {1: state, 2: "Champion", 3: "Challenger"}, "those in use are kept from going"
+    model.spec["promote"] = 1
+    model.step()
+    assert model.champion == (2 if policy == "Delete" else 1)
+
+
+def test_a_run_that_is_being_deleted_with_its_files_becomes_no_version() -> None:
+    model = Model()
+    leaving = finished(1, output={"deletionPolicy": "Delete"})
+    meta = leaving.metadata.model_copy(update={"deletion_timestamp": stamp(NOW)})
+    model.runs.append(leaving.model_copy(update={"metadata": meta}))
+    model.step()
+    assert model.states == {}
+
+
 def test_runs_become_versions_in_the_order_in_which_they_ended() -> None:
     model = Model(promotion="Manual")
     model.runs = [finished(3), finished(1), finished(2)]
