@@ -179,6 +179,9 @@ class Reason(StrEnum):
     """Everything is in order; the message says when the next run starts."""
     RUN_ACTIVE = "RunActive"
     """A run is active; with concurrencyPolicy Forbid nothing else starts until it is over."""
+    RUN_STALLED = "RunStalled"
+    """Every active run waits for a person; its message says what for. With spec.stalledDeadline it is given up after a
+    while."""
     COOLING_DOWN = "CoolingDown"
     """The last run began less than spec.cooldown ago."""
     DEADLINE_MISSED = "DeadlineMissed"

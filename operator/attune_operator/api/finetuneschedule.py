@@ -80,6 +80,9 @@ class FineTuneScheduleSpec(Frozen):
     """FineTuneJobs that succeeded and are kept; older ones are deleted, their files are not."""
     failed_runs_history_limit: Annotated[int, Field(ge=0, le=1000)] = 3
     """FineTuneJobs that failed and are kept."""
+    stalled_deadline: Duration | None = None
+    """A run that has waited for a person for longer than this is deleted, and counts as failed; its files stay, but for
+    output.deletionPolicy. Left out: it is waited for, and holds its place in a wave."""
     breaker: Breaker = Breaker()
     """When failures end the schedule."""
     budget: MonthlyBudget | None = None

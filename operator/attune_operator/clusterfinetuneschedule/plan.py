@@ -247,12 +247,21 @@ def progress(wave: Wave) -> str:
     return ", ".join([*told, *([f"{wave.skipped} skipped"] if wave.skipped else [])])
 
 
+def _waiting(wave: Wave) -> str:
+    """Members whose runs wait for a person: they hold places for as long."""
+    held = [m for m in wave.members if m.state is WaveState.RUNNING and m.message]
+    if not held:
+        return ""
+    more = f" (and {len(held) - 1} more)" if len(held) > 1 else ""
+    return f" {held[0].namespace}/{held[0].name}{more}: {held[0].message}"
+
+
 def _state(seen: Snapshot, wave: Wave | None, obstacle: _Obstacle | None, due: crons.Due | None) -> State:
     following = f"The next wave begins at {stamp(due.next)}." if due and due.next else "No wave is planned."
     if wave is not None and underway(wave):
         if obstacle is not None:
-            return State(obstacle.reason, f"{progress(wave)}. {obstacle.message}")
-        return State(Reason.WAVE_RUNNING, f"{progress(wave)}.")
+            return State(obstacle.reason, f"{progress(wave)}. {obstacle.message}{_waiting(wave)}")
+        return State(Reason.WAVE_RUNNING, f"{progress(wave)}.{_waiting(wave)}")
     if seen.schedule.spec.suspend:
         return State(Reason.SUSPENDED, "Suspended: no wave begins until spec.suspend is false.")
     last = f"Last wave: {progress(wave)}. " if wave is not None else ""

@@ -19,6 +19,7 @@ from attune_operator.finetuneschedule.history import superfluous
 from attune_operator.finetuneschedule.obstacles import Obstacle, Told, obstacle, open_breaker, over_budget
 from attune_operator.finetuneschedule.records import Record, plus, settle
 from attune_operator.finetuneschedule.snapshot import RunView, Snapshot
+from attune_operator.finetuneschedule.stalling import given_up, told_to_the_wave
 from attune_operator.finetuneschedule.state import state_of
 from attune_operator.finetuneschedule.wishes import LASTING, Wish, marked, wishes
 from attune_operator.naming import TRIGGER_ANNOTATION
@@ -85,6 +86,7 @@ def problems(spec: FineTuneScheduleSpec) -> tuple[FieldProblem, ...]:
 def plan(seen: Snapshot) -> Plan:
     """Decides what a schedule does next."""
     status = seen.schedule.status
+    seen, late = given_up(seen) if not seen.problems else (seen, ())
     record = settle(status, seen.runs, seen.now)
     if seen.problems:
         return Plan(
@@ -102,16 +104,16 @@ def plan(seen: Snapshot) -> Plan:
     told = _judge(seen, record, wishes(seen, data, due), due)
     if told.fired is not None:
         record, data = _fire(seen, record, told.fired, data)
-    record, dropped = _stopped(seen, _answered(record, told))
+    record, dropped = _stopped(seen, told_to_the_wave(seen, _answered(record, told)))
     create = () if spec.suspend else _turns(spec, record)
     return Plan(
         record=record,
         state=state_of(seen, record, told, due),
         then=state_of(seen, _made(record, create), told, due),
         create=create,
-        delete=superfluous(seen, record),
+        delete=(*late, *superfluous(seen, record)),
         fired=told.fired,
-        skipped=(*dropped, *told.skipped),
+        skipped=(*_without(seen, late), *dropped, *told.skipped),
         cron=_acted(followed, due),
         next=due.next if due else None,
         data=data,
@@ -238,6 +240,17 @@ def _made(record: Record, create: tuple[RunRecord, ...]) -> Record:
 
 def _wave(wave: WaveRequest, state: WaveState, message: str) -> WaveRequest:
     return wave.model_copy(update={"state": state, "message": message})
+
+
+def _without(seen: Snapshot, late: tuple[RunView, ...]) -> tuple[Skipped, ...]:
+    """What is told of runs that were given up."""
+    triggers = {r.name: r.trigger for r in seen.schedule.status.runs}
+    told = {v.name: v.message for v in seen.runs}
+    return tuple(
+        _skip(seen.now, triggers[v.name], Reason.RUN_STALLED, f"Run {v.name} was deleted. {told[v.name]}")
+        for v in late
+        if v.name in triggers
+    )
 
 
 def _stopped(seen: Snapshot, record: Record) -> tuple[Record, tuple[Skipped, ...]]:

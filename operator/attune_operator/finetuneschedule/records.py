@@ -84,7 +84,8 @@ def _wave_over(record: Record) -> Record:
     if wave is None or wave.state is not WaveState.RUNNING or any(r.wave == wave.wave for r in record.runs):
         return record
     state = WaveState.FAILED if wave.failed else WaveState.DONE
-    return Record(record.runs, record.failures, record.spend, wave.model_copy(update={"state": state}))
+    update = {"state": state, "message": wave.message if wave.failed else ""}
+    return Record(record.runs, record.failures, record.spend, wave.model_copy(update=update))
 
 
 def spend_of(before: Spend | None, now: datetime) -> Spend:

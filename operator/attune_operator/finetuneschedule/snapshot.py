@@ -36,6 +36,8 @@ class RunView:
     deleting: bool = False
     registers: str = ""
     """The TunedModel that it registers with."""
+    stalled_since: str = ""
+    """RFC 3339: since when it has waited for a person; empty where it does not."""
     sweeps: bool = False
     """Whether its files go with it."""
 
@@ -89,5 +91,12 @@ def run_view(raw: JSON) -> RunView:
         currency=run.status.cost.currency if run.status.cost else "",
         deleting=run.metadata.deletion_timestamp is not None,
         registers=str(output.get("register", "")),
+        stalled_since=_stalled_since(run),
         sweeps=output.get("deletionPolicy") == DeletionPolicy.DELETE,
     )
+
+
+def _stalled_since(run: FineTuneJob) -> str:
+    holds = {c.type: c for c in run.status.conditions if c.status == "True"}
+    stalled = holds.get(ConditionType.STALLED)
+    return stalled.last_transition_time if stalled is not None and ConditionType.FINISHED not in holds else ""

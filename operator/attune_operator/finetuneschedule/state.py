@@ -5,6 +5,7 @@ from attune_operator.finetuneschedule import data as training_data
 from attune_operator.finetuneschedule.obstacles import Told, named, open_breaker, over_budget
 from attune_operator.finetuneschedule.records import Record
 from attune_operator.finetuneschedule.snapshot import Snapshot
+from attune_operator.finetuneschedule.stalling import waiting_for_a_person
 from attune_operator.timing import cron as crons
 from attune_operator.timing.facts import State
 from attune_operator.timing.moments import stamp
@@ -20,7 +21,9 @@ def state_of(seen: Snapshot, record: Record, told: Told, due: crons.Due | None) 
         due: what its cron says.
     """
     following = f"The next run starts at {stamp(due.next)}." if due and due.next else "Nothing is planned by the clock."
-    return _halted(seen, record) or _busy(record, following) or _held(seen, record, told) or _idle(seen, following)
+    return (
+        _halted(seen, record) or _busy(seen, record, following) or _held(seen, record, told) or _idle(seen, following)
+    )
 
 
 def _halted(seen: Snapshot, record: Record) -> State | None:
@@ -34,9 +37,11 @@ def _halted(seen: Snapshot, record: Record) -> State | None:
     return None
 
 
-def _busy(record: Record, following: str) -> State | None:
+def _busy(seen: Snapshot, record: Record, following: str) -> State | None:
     if not record.active:
         return None
+    if waits := waiting_for_a_person(seen, record):
+        return State(Reason.RUN_STALLED, waits, stalled=True)
     several = f"{len(record.active)} of {len(record.runs)} runs are active." if record.waiting else ""
     return State(Reason.RUN_ACTIVE, f"{several or named(record) + ' active.'} {following}")
 

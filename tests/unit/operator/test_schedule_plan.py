@@ -1,5 +1,6 @@
 """What a schedule does over time: starts, what stands in their way, and what is counted."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from attune_operator.api.enums import WaveState
 from attune_operator.api.finetuneschedule import WaveRequest
 from attune_operator.finetuneschedule.plan import plan
 from attune_operator.finetuneschedule.summarize import summarize
+from attune_operator.timing.moments import stamp
 from retraining import HOURLY, NOW, Scheduler, at, view
 
 FIRST, SECOND = "weekly-20260101-1300", "weekly-20260101-1400"
@@ -350,6 +352,61 @@ def test_a_wave_s_request_starts_runs_one_at_a_time_and_is_answered_when_all_are
         wave = weekly.status.wave
     assert wave is not None
     assert (wave.state, wave.cost, len(weekly.made)) == (WaveState.DONE, "4.50", 3)
+
+
+def stall(weekly: Scheduler, since: datetime) -> None:
+    for name, run in weekly.runs.items():
+        if not run.over:
+            weekly.runs[name] = replace(run, stalled_since=stamp(since), message="there is no Secret keys.")
+
+
+def test_a_schedule_whose_runs_wait_for_a_person_says_so() -> None:
+    weekly = Scheduler(triggers=HOURLY)
+    weekly.step(at(hours=1))
+    stall(weekly, at(hours=1))
+    weekly.step(at(hours=1, minutes=30))
+    assert condition(weekly, ConditionType.STALLED) == ("True", Reason.RUN_STALLED)
+    assert weekly.status.message == f"Run {FIRST} waits for a person: there is no Secret keys."
+    weekly.step(at(days=9))
+    assert list(weekly.runs) == [FIRST], "it is waited for"
+
+
+def test_a_run_that_waited_for_too_long_is_given_up_and_has_failed() -> None:
+    weekly = Scheduler(triggers=HOURLY, stalledDeadline="2h", failedRunsHistoryLimit=9)
+    weekly.step(at(hours=1))
+    stall(weekly, at(hours=1))
+    weekly.step(at(hours=2, minutes=59))
+    assert list(weekly.runs) == [FIRST]
+    weekly.step(at(hours=3, minutes=30))
+    assert FIRST not in weekly.runs
+    assert weekly.status.failures_in_a_row == 1
+    told = [s for s in weekly.status.skipped if s.reason == Reason.RUN_STALLED]
+    assert len(told) == 1
+    assert told[0].message.endswith("longer than 2h (stalledDeadline): there is no Secret keys.")
+
+
+def test_a_wave_learns_what_a_run_waits_for_and_gets_its_place_back() -> None:
+    weekly = Scheduler(stalledDeadline="2h")
+    asked(weekly, at(minutes=1))
+    stall(weekly, at(minutes=1))
+    weekly.step(at(minutes=2))
+    assert weekly.status.wave is not None
+    assert weekly.status.wave.state is WaveState.RUNNING
+    assert "no Secret keys" in weekly.status.wave.message
+    weekly.step(at(hours=3))
+    assert weekly.status.wave.state is WaveState.FAILED
+    assert "waited for a person" in weekly.status.wave.message
+
+
+def test_what_a_run_waited_for_is_forgotten_once_it_is_done() -> None:
+    weekly = Scheduler()
+    asked(weekly, at(minutes=1))
+    stall(weekly, at(minutes=1))
+    weekly.step(at(minutes=2))
+    weekly.end()
+    weekly.step(at(minutes=3))
+    assert weekly.status.wave is not None
+    assert (weekly.status.wave.state, weekly.status.wave.message) == (WaveState.DONE, "")
 
 
 def test_a_wave_learns_of_a_failed_run() -> None:

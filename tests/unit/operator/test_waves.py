@@ -122,6 +122,15 @@ def test_progress_is_told_in_words_and_figures() -> None:
     assert fleet.status.message.startswith("Last wave: 3 of 4 done, 1 failed.")
 
 
+def test_a_wave_says_who_waits_for_a_person() -> None:
+    fleet = Fleet(4, maxConcurrent=2)
+    fleet.step(SUNDAY)
+    for name in names(2):
+        fleet.becomes(name, S.RUNNING)
+    decision = fleet.step(SUNDAY)
+    assert decision.state.message == "0 of 4 done, 2 running. team-00/weekly (and 1 more): told"
+
+
 def test_a_schedule_that_is_deleted_gives_its_place_back() -> None:
     fleet = Fleet(2, maxConcurrent=1)
     fleet.step(SUNDAY)
