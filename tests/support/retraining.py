@@ -8,6 +8,7 @@ from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneSchedule
 from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.finetuneschedule import FineTuneSchedule, FineTuneScheduleStatus
 from attune_operator.api.tunedmodel import TunedModel, TunedModelStatus
+from attune_operator.finetunejob.snapshot import LookView
 from attune_operator.finetuneschedule.plan import Plan, plan
 from attune_operator.finetuneschedule.plan import problems as schedule_problems
 from attune_operator.finetuneschedule.snapshot import RunView, Snapshot
@@ -186,7 +187,7 @@ class Model:
         self.status = TunedModelStatus()
         self.runs: list[FineTuneJob] = []
 
-    def step(self, now: datetime = NOW, look: model_snapshot.LookView | None = None) -> model_plan.Plan:
+    def step(self, now: datetime = NOW, look: LookView | None = None) -> model_plan.Plan:
         """One reconcile, as `tunedmodel/reconcile.py` does it."""
         model = tuned_model(self.status, **self.spec)
         present = frozenset(r.metadata.uid for r in self.runs)

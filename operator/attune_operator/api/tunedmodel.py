@@ -13,6 +13,7 @@ from attune_contract.serving import Server
 from attune_contract.spec import Resources, SecretName, URIText
 from attune_operator.api import schedule_rules
 from attune_operator.api.enums import AttemptState, Promotion, VersionState
+from attune_operator.api.finetunejob import Queue
 from attune_operator.api.meta import Condition, ObjectMeta
 from attune_operator.api.parsing import read
 from attune_operator.api.problems import FieldProblem
@@ -66,6 +67,8 @@ class Monitor(Frozen):
     """The TuningRuntime that it runs on. Left out: the champion's own."""
     resources: Resources = Resources(gpus_per_node=0)
     """Of its one pod."""
+    queue: Queue | None = None
+    """How its pod waits for quota (Kueue). Left out: it does not."""
     window: Duration = "168h"
     """Rows of the last so many hours are recent."""
     min_rows: Annotated[int, Field(ge=20, le=100_000)] = 50
@@ -153,6 +156,10 @@ class Version(Reported):
     """Whether its files go with its run."""
     runtime: str = ""
     """TuningRuntime of its run."""
+    resources: Resources = Resources(gpus_per_node=0)
+    """Of its run; one pod of them compares it with a champion."""
+    queue: Queue | None = None
+    """Of its run; a comparison waits in it."""
     secrets: dict[str, str] = {}
     """Secrets that its run named, by role."""
     published_at: Time

@@ -30,9 +30,9 @@ def shape(run: FineTuneJob, stage: Stage, settings: Settings) -> Shape:
 def queued(run: FineTuneJob, stage: Stage, settings: Settings) -> bool:
     """Whether a stage waits in spec.queue.
 
-    Training and evaluation do. Preflight and publish need half a core and no accelerator: data is checked at once,
-    while the quota is somebody else's, and needs no flavour of a ClusterQueue.
+    Training, evaluation and monitoring do. Preflight and publish need half a core and no accelerator: data is checked
+    at once, while the quota is somebody else's, and needs no flavour of a ClusterQueue.
     """
     if run.spec.queue is None:
         return False
-    return settings.queue_all_stages or stage in (Stage.TRAIN, Stage.EVALUATE)
+    return settings.queue_all_stages or stage in (Stage.TRAIN, Stage.EVALUATE, Stage.MONITOR)

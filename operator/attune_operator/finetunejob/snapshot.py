@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from attune_contract.outcome import Outcome
 from attune_contract.progress import Progress
 from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.problems import FieldProblem
@@ -87,6 +88,20 @@ class PodView:
     def alive(self) -> bool:
         """Whether its container may still run."""
         return self.phase not in ("Succeeded", "Failed") and self.exit_code is None
+
+
+@dataclass(frozen=True)
+class LookView:
+    """A Job of one pod that looks at something and says what it found: at training data, or at published versions."""
+
+    over: bool
+    outcome: Outcome | None = None
+    words: str = ""
+    """The pod's last words, or the Job's, where there is no Outcome; secrets masked."""
+    queued: bool = False
+    """Held by a queue: its time has not begun."""
+    waits: str = ""
+    """Why its pod does not start, where that is known."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from attune_operator.api.finetuneschedule import DataSeen, FineTuneSchedule, Run
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.finetunejob import build as jobs
 from attune_operator.finetunejob.admission import Asked
+from attune_operator.finetuneschedule.data import PATIENCE
 from attune_operator.finetuneschedule.matrix import combinations, expanded
 from attune_operator.settings import Settings
 
@@ -62,7 +63,8 @@ def poll(schedule: FineTuneSchedule, runtime: TuningRuntime, data: DataSeen, set
         stage=Stage.POLL, number=1, job_name=data.poll, state=AttemptState.PENDING, start_time=data.polled_at
     )
     made = jobs.job(run, runtime, attempt, settings)
-    kept = {**made, "spec": {**made["spec"], "ttlSecondsAfterFinished": KEPT_SECONDS}}
+    limits = {"ttlSecondsAfterFinished": KEPT_SECONDS, "activeDeadlineSeconds": int(PATIENCE.total_seconds())}
+    kept = {**made, "spec": {**made["spec"], **limits}}
     policy = naming.owned_policy(jobs.network_policy(run, settings), owner(schedule))
     return [policy, naming.owned_by(kept, owner(schedule), naming.SCHEDULE_ANNOTATION)]
 

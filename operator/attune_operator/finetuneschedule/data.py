@@ -59,11 +59,18 @@ def _looked(snapshot: Snapshot, known: DataSeen) -> DataSeen:
         if snapshot.now - begun < PATIENCE:
             return known
         told = f"Job {known.poll} did not end within {int(PATIENCE.total_seconds() // 60)} minutes."
-        message = told if poll is not None else known.message or told  # without a Job it is known why there is none
+        # Without a Job it is known why there is none; and of one whose pod does not start, mostly why.
+        message = f"{told} {poll.message}".strip() if poll is not None else known.message or told
         return known.model_copy(update={"poll": None, "checked_at": stamp(snapshot.now), "message": message})
     now = stamp(snapshot.now)
     if poll.found is None:
-        return known.model_copy(update={"poll": None, "checked_at": now, "message": poll.message})
+        return known.model_copy(
+            update={
+                "poll": None,
+                "checked_at": now,
+                "message": poll.message or f"Job {known.poll} left no word; see its log.",
+            }
+        )
     found = poll.found
     first = {"used_digest": found.digest, "used_rows": found.rows} if known.used_digest is None else {}
     update = {"poll": None, "checked_at": now, "message": "", "digest": found.digest, "rows": found.rows, **first}

@@ -115,12 +115,11 @@ class ScheduleReconciler:
         if data is None or data.poll is None:
             return None
         meta = schedule.metadata
-        found = await observe.outcome_of(self.client, meta.namespace, data.poll, meta.uid)
-        if found is None:
+        look = await observe.look(self.client, meta.namespace, data.poll, meta.uid)
+        if look is None:
             return None
-        over, outcome, words = found
-        told = f"{outcome.reason}: {outcome.message}" if outcome else words or "the pod left no word; see its log."
-        return PollView(over=over, found=outcome.data if outcome else None, message=told)
+        told = f"{look.outcome.reason}: {look.outcome.message}" if look.outcome else look.words or look.waits
+        return PollView(over=look.over, found=look.outcome.data if look.outcome else None, message=told)
 
     async def _apply(self, seen: Snapshot, decision: Plan) -> tuple[Plan, frozenset[str]]:
         """Makes what the plan asks for; what the API server refuses becomes a hold that the status shows.

@@ -49,7 +49,7 @@ class PollView:
     over: bool
     found: DataFacts | None = None
     message: str = ""
-    """Why it found nothing."""
+    """Why it found nothing, or does not start."""
 
 
 @dataclass(frozen=True)

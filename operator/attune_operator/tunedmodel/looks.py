@@ -7,15 +7,17 @@ from attune_contract.monitoring import Monitoring
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.schedules import CronSeen
 from attune_operator.api.tunedmodel import Compared, LookEntry, LookRecord, MonitorStatus, Moved, Version
+from attune_operator.finetunejob.snapshot import LookView
 from attune_operator.naming import look_name
 from attune_operator.timing import cron as crons
 from attune_operator.timing.moments import moment, stamp
 from attune_operator.tunedmodel.promotion import Standing
-from attune_operator.tunedmodel.snapshot import LookView, Snapshot
+from attune_operator.tunedmodel.snapshot import Snapshot
 
 MONITOR, COMPARE = "Monitor", "Compare"
 MOST_ATTEMPTS = 3
 PATIENCE = timedelta(hours=12)
+"""How long the Job of a look may take; then it has failed."""
 RETRY = timedelta(minutes=1)
 
 
@@ -41,13 +43,12 @@ def settle(seen: Snapshot, versions: tuple[Version, ...]) -> Looked:
     if view is None:
         # Recorded, and its Job not there: it is about to be made; or it was deleted, and is made again.
         return replace(as_it_was, look=look.model_copy(update={"state": AttemptState.PENDING}))
-    return _ended(seen, as_it_was, look, view) if view.over else _running(seen, as_it_was, look)
+    return _ended(seen, as_it_was, look, view) if view.over else replace(as_it_was, look=_running(look, view))
 
 
-def _running(seen: Snapshot, was: Looked, look: LookRecord) -> Looked:
-    if seen.now - moment(look.start_time) < PATIENCE:
-        return replace(was, look=look.model_copy(update={"state": AttemptState.RUNNING}))
-    return _again(seen, was, look, f"Job {look.job_name} did not end within 12 hours.")
+def _running(look: LookRecord, view: LookView) -> LookRecord:
+    """A look that is not over; its Job ends by itself, for it has a deadline, which does not run while it is queued."""
+    return look.model_copy(update={"state": AttemptState.RUNNING, "message": view.waits or look.message})
 
 
 def _ended(seen: Snapshot, was: Looked, look: LookRecord, view: LookView) -> Looked:

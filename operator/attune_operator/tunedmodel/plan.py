@@ -102,7 +102,8 @@ def _state(seen: Snapshot, standing: Standing, look: LookRecord | None, monitor:
     if champion is None:
         return State(Reason.NO_VERSION, "No run with output.register of this name has published a version yet.")
     drift = monitor.last.sentence if monitor is not None and monitor.last is not None else ""
-    return State(Reason.CHAMPION_SERVING, f"{serving} of run {champion.run}. {drift}".strip())
+    held = f"The monitor's look: {look.message}" if look is not None and look.message else ""
+    return State(Reason.CHAMPION_SERVING, " ".join(filter(None, (f"{serving} of run {champion.run}.", drift, held))))
 
 
 def _again(seen: Snapshot, standing: Standing, look: LookRecord | None, monitor: MonitorStatus | None) -> float | None:

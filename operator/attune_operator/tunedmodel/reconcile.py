@@ -16,6 +16,7 @@ from attune_operator.api.tunedmodel import TunedModel, TunedModelStatus
 from attune_operator.cluster import apply, objects, observe
 from attune_operator.cluster.client import Kube, path_to
 from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.finetunejob.snapshot import LookView
 from attune_operator.reporting import demand_readable, guarded
 from attune_operator.retraining_metrics import RetrainingMetrics
 from attune_operator.settings import Settings
@@ -23,7 +24,7 @@ from attune_operator.timing.moments import stamp
 from attune_operator.tunedmodel import build
 from attune_operator.tunedmodel.hand_over import config_map
 from attune_operator.tunedmodel.plan import Plan, plan, problems
-from attune_operator.tunedmodel.snapshot import LookView, Snapshot
+from attune_operator.tunedmodel.snapshot import Snapshot
 from attune_operator.tunedmodel.stories import stories
 from attune_operator.tunedmodel.summarize import summarize
 from attune_operator.workqueue import Key
@@ -87,8 +88,7 @@ class TunedModelReconciler:
         if model.status.look is None:
             return None
         meta = model.metadata
-        found = await observe.outcome_of(self.client, meta.namespace, model.status.look.job_name, meta.uid)
-        return LookView(*found) if found is not None else None
+        return await observe.look(self.client, meta.namespace, model.status.look.job_name, meta.uid)
 
     async def _apply(self, seen: Snapshot, status: TunedModelStatus, decision: Plan) -> Plan | None:
         """Makes what the plan asks for; returns the plan as the API server refused it, or None."""

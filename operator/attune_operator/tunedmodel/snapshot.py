@@ -4,22 +4,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from attune_contract.outcome import Outcome
 from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.problems import FieldProblem
 from attune_operator.api.tunedmodel import TunedModel
+from attune_operator.finetunejob.snapshot import LookView
 
 JSON = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class LookView:
-    """The Job of a look."""
-
-    over: bool
-    outcome: Outcome | None = None
-    words: str = ""
-    """The pod's last words where it left no Outcome."""
 
 
 @dataclass(frozen=True)

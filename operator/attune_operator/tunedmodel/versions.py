@@ -105,6 +105,8 @@ def _version(run: FineTuneJob, number: int) -> Version:
         gated=any(r.over == CHAMPION for r in gate.require) if gate else False,
         deletion_policy=spec.output.deletion_policy,
         runtime=spec.runtime,
+        resources=spec.resources,
+        queue=spec.queue,
         secrets={role.value: keys.secret for role, keys in credentials(run).items()},
         published_at=status.completion_time or status.start_time or "",
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from attune_contract.enums import Stage
+from attune_contract.enums import Method, Stage
 from attune_contract.runconfig import RunConfig
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
@@ -168,3 +168,52 @@ def test_the_pod_that_looks_at_versions_is_told_what_and_by_which_keys() -> None
     }
     assert config.workload.output.uri == "s3://models/out/"
     assert json.dumps([policy, job])
+
+
+QUEUED = {"name": "team-a"}
+
+
+def of_look(job: dict[str, Any]) -> tuple[str | None, str | None]:
+    """GPUs that the pod of a look asks for, and the queue that it waits in."""
+    limits = job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    return limits.get("nvidia.com/gpu"), job["metadata"]["labels"].get("kueue.x-k8s.io/queue-name")
+
+
+def test_a_comparison_runs_where_the_version_s_own_run_did() -> None:
+    model = Model()
+    model.run(1)
+    model.run(2, resources={"gpusPerNode": 2}, queue=QUEUED)
+    look = model.status.look
+    assert look is not None
+    assert look.purpose == "Compare"
+    _, job = look_build.objects(tuned_model(model.status), runtime(), look, Settings())
+    assert of_look(job) == ("2", "team-a")
+    assert job["spec"]["suspend"] is True
+    assert job["spec"]["completions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("monitor", "expected"),
+    [({}, (None, None)), ({"resources": {"gpusPerNode": 1}, "queue": QUEUED}, ("1", "team-a"))],
+    ids=["on CPU by default", "as its spec says"],
+)
+def test_the_monitor_runs_as_its_spec_says(monitor: dict[str, Any], expected: tuple[str | None, str | None]) -> None:
+    asked = {"cron": {"schedule": "0 * * * *"}, "source": "s3://data/fresh/", **monitor}
+    model = Model(monitor=asked)
+    model.run(1, resources={"gpusPerNode": 8}, queue={"name": "production"})
+    model.step(at(hours=1))
+    assert model.status.look is not None
+    _, job = look_build.objects(tuned_model(model.status, monitor=asked), runtime(), model.status.look, Settings())
+    assert of_look(job) == expected
+
+
+@pytest.mark.parametrize("method", Method)
+def test_versions_of_every_method_can_be_looked_at(method: Method) -> None:
+    asked = {"cron": {"schedule": "0 * * * *"}, "source": "s3://data/fresh/"}
+    model = Model(monitor=asked)
+    labels = {"classification": {"style": "Head", "labels": ["a", "b"]}} if method is Method.CLASSIFICATION else {}
+    model.run(1, method=method.value, **labels)
+    model.step(at(hours=1))
+    assert model.status.look is not None
+    found = look_build.objects(tuned_model(model.status, monitor=asked), runtime(), model.status.look, Settings())
+    assert [o["kind"] for o in found] == ["NetworkPolicy", "Job"]

@@ -224,3 +224,28 @@ def test_runs_of_a_matrix_stay_until_each_ones_tuned_model_knows_of_it() -> None
         kube.put(f"{OURS}/tunedmodels/{name}", other)
     reconcile(kube, SCHEDULE, at())
     assert runs(kube) == ["run-2"]
+
+
+def test_a_look_whose_pod_does_not_start_says_why() -> None:
+    kube = cluster(**{MODEL: model(monitor=MONITOR)})
+    kube.put(f"{RUNS}/run-1", finished_raw(1))
+    for minute in (0, 61):
+        reconcile(kube, MODEL, at(minutes=minute))
+    (path,) = jobs(kube)
+    kube.objects[path]["metadata"] |= {"uid": "j", "creationTimestamp": "2026-01-01T13:01:00Z"}
+    waiting = {
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}]
+    }
+    labels = {"batch.kubernetes.io/job-name": path.rpartition("/")[2]}
+    owners = [{"uid": "j", "controller": True}]
+    pod = {"metadata": {"name": "p", "uid": "p", "labels": labels, "ownerReferences": owners}}
+    kube.put(f"/api/v1/namespaces/{NAMESPACE}/pods/p", {**pod, "status": {"phase": "Pending", **waiting}})
+    reconcile(kube, MODEL, at(minutes=63))
+    assert "No node can take pod p: no GPU" in kube.objects[MODEL]["status"]["look"]["message"]
+    assert "No node can take pod p: no GPU" in kube.objects[MODEL]["status"]["message"]
+    kube.objects[path]["status"] = {
+        "conditions": [{"type": "Failed", "status": "True", "message": "Job was active longer than specified deadline"}]
+    }
+    reconcile(kube, MODEL, at(hours=14))
+    assert kube.objects[MODEL]["status"]["look"]["number"] == 2
+    assert "longer than specified deadline" in kube.objects[MODEL]["status"]["look"]["message"]

@@ -10,9 +10,9 @@ from attune_contract.monitoring import Comparison, InputDrift, MetricDrop, Monit
 from attune_contract.outcome import Outcome
 from attune_operator.api.conditions import ConditionType, Reason
 from attune_operator.api.tunedmodel import TunedModelStatus
+from attune_operator.finetunejob.snapshot import LookView
 from attune_operator.timing.moments import stamp
 from attune_operator.tunedmodel.build import asked
-from attune_operator.tunedmodel.snapshot import LookView
 from attune_operator.tunedmodel.stories import stories
 from retraining import NOW, UID, Model, at, finished, tuned_model
 
