@@ -106,6 +106,8 @@ class RunRecord(Reported):
     """The wave that asked for it."""
     cost: str = "0"
     """What it has cost so far."""
+    expected: str = "0"
+    """What it will have cost at most, as its estimate says; 0 while there is none."""
 
 
 class DataSeen(Reported):

@@ -61,6 +61,18 @@ FINETUNESCHEDULE: tuple[Rule, ...] = (
         ),
     ),
     Rule(
+        "spec",
+        "!has(self.triggers.drift) || has(self.triggers.drift.tunedModel) || "
+        "!has(self.jobTemplate.spec.output.register) || !self.jobTemplate.spec.output.register.contains('{{')",
+        "jobTemplate's matrix registers with several TunedModels, and drift is one's: give tunedModel",
+        ".triggers.drift",
+        lambda spec: (
+            "drift" not in spec["triggers"]
+            or "tunedModel" in spec["triggers"]["drift"]
+            or "{{" not in spec["jobTemplate"]["spec"]["output"].get("register", "")
+        ),
+    ),
+    Rule(
         "spec.jobTemplate.spec",
         "self.approval == 'Auto' || !self.approved",
         "a template cannot approve runs that nobody has seen: leave it out, and approve each run",

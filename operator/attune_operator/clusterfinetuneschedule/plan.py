@@ -191,13 +191,20 @@ def _obstacle(seen: Snapshot, wave: Wave | None, spend: Spend) -> _Obstacle | No
     if spec.budget is None:
         return None
     limit = Decimal(spec.budget.max_cost)
-    running = sum((Decimal(m.cost) for m in wave.members if m.state in HELD), Decimal(0)) if wave else Decimal(0)
+    held = [m for m in wave.members if m.state in HELD] if wave else []
+    running = sum((_held(m, seen) for m in held), Decimal(0))
     spent = Decimal(spend.amount) + running
     if spent < limit:
         return None
     at = next_month(now)
     told = f"{spent:.2f} of {limit:.2f} {spend.currency}".rstrip()
-    return _Obstacle(Reason.BUDGET_REACHED, f"{told} is spent this month; it goes on with {stamp(at)}.", at)
+    return _Obstacle(Reason.BUDGET_REACHED, f"{told} is spent this month, or will be; it goes on with {stamp(at)}.", at)
+
+
+def _held(member: WaveMember, seen: Snapshot) -> Decimal:
+    """What a member under way has cost, or what it will have cost where that is known."""
+    view = seen.members.get(Name(member.namespace, member.name))
+    return max(Decimal(member.cost), view.expected if view else Decimal(0))
 
 
 def _claimed(wave: Wave, places: int) -> Wave:

@@ -88,7 +88,7 @@ class WaveReconciler:
                 continue
             raw = await objects.get(self.client, naming.SCHEDULES, Key(member.namespace, member.name))
             if raw is not None and "deletionTimestamp" not in raw["metadata"]:
-                found[Name(member.namespace, member.name)] = member_view(FineTuneSchedule.parse(raw)[0].status)
+                found[Name(member.namespace, member.name)] = _view(raw)
         return found
 
     async def _candidates(self, schedule: ClusterFineTuneSchedule) -> tuple[Candidate, ...]:
@@ -135,6 +135,11 @@ class WaveReconciler:
         for story in told:
             log.info("%s: %s: %s", stored["metadata"]["name"], *story[1:])
             await apply.record_event(self.client, stored, **story._asdict(), now=stamp(datetime.now().astimezone()))
+
+
+def _view(raw: JSON) -> MemberView:
+    schedule, bad = FineTuneSchedule.parse(raw)
+    return member_view(schedule, usable=not bad)
 
 
 def _asked_already(last: str, wave: str) -> bool:

@@ -5,8 +5,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneSchedule
-from attune_operator.api.finetuneschedule import FineTuneScheduleStatus, WaveRequest
+from attune_operator.api.enums import WaveState
+from attune_operator.api.finetuneschedule import FineTuneSchedule, RunRecord, WaveRequest
 from attune_operator.api.problems import FieldProblem
+from attune_operator.api.schedules import JobTemplate
+from attune_operator.finetuneschedule.matrix import combinations
 
 
 @dataclass(frozen=True, order=True)
@@ -37,6 +40,8 @@ class MemberView:
     cost: Decimal = Decimal(0)
     """What its runs of that request have cost so far."""
     currency: str = ""
+    expected: Decimal = Decimal(0)
+    """What they will have cost, as far as it is known."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,26 @@ class Snapshot:
     """Members of the wave under way that hold a place and are there."""
 
 
-def member_view(status: FineTuneScheduleStatus) -> MemberView:
-    """A FineTuneSchedule's status as a wave sees it."""
-    asked = status.wave
-    active = sum((Decimal(r.cost) for r in status.runs if asked is not None and r.wave == asked.wave), Decimal(0))
-    currency = status.spend.currency if status.spend else ""
-    return MemberView(asked, Decimal(asked.cost) + active if asked else Decimal(0), currency)
+def member_view(schedule: FineTuneSchedule, *, usable: bool = True) -> MemberView:
+    """A FineTuneSchedule as a wave sees it; a spec that cannot be used says nothing of what its runs may cost."""
+    asked, spend = schedule.status.wave, schedule.status.spend
+    if asked is None:
+        return MemberView(None)
+    limit, starts = _limits(schedule.spec.job_template) if usable else (Decimal(0), 0)
+    runs = [r for r in schedule.status.runs if r.wave == asked.wave]
+    cost = Decimal(asked.cost) + sum((Decimal(r.cost) for r in runs), Decimal(0))
+    expected = Decimal(asked.cost) + sum((_expected(r, limit) for r in runs), Decimal(0))
+    if asked.state is WaveState.CLAIMED:
+        expected += limit * starts
+    return MemberView(asked, cost, spend.currency if spend else "", max(cost, expected))
+
+
+def _limits(template: JobTemplate) -> tuple[Decimal, int]:
+    """What a run of a template may cost at most, as far as it says, and how many there are at a start."""
+    budget = template.spec.budget
+    return Decimal(budget.max_cost or 0) if budget else Decimal(0), len(combinations(template))
+
+
+def _expected(run: RunRecord, limit: Decimal) -> Decimal:
+    """What a run will have cost: by its estimate, or, while there is none, as much as it may."""
+    return max(Decimal(run.cost), Decimal(run.expected) or limit)

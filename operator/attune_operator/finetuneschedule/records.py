@@ -56,8 +56,8 @@ def _with(record: Record, run: RunRecord, view: RunView | None) -> Record:
         return _over(record, run, view)
     if view is None:
         return _plus(record, run)
-    cost = run.model_copy(update={"cost": money(view.cost), "created": True})
-    return _plus(record, cost)
+    costs = {"cost": money(view.cost), "expected": money(view.expected)}
+    return _plus(record, run.model_copy(update={**costs, "created": True}))
 
 
 def _plus(record: Record, run: RunRecord) -> Record:

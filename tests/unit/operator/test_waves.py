@@ -11,12 +11,12 @@ import pytest
 from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneScheduleStatus, Wave
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import WaveOrder, WaveState
-from attune_operator.api.finetuneschedule import WaveRequest
+from attune_operator.api.finetuneschedule import FineTuneScheduleStatus, WaveRequest
 from attune_operator.clusterfinetuneschedule.order import ordered
 from attune_operator.clusterfinetuneschedule.plan import HELD, Plan, plan, problems, progress, underway
-from attune_operator.clusterfinetuneschedule.snapshot import Candidate, MemberView, Name, Snapshot
+from attune_operator.clusterfinetuneschedule.snapshot import Candidate, MemberView, Name, Snapshot, member_view
 from attune_operator.clusterfinetuneschedule.summarize import summarize
-from retraining import wave_schedule
+from retraining import schedule, wave_schedule
 
 SUNDAY = datetime.fromisoformat("2026-01-04T02:00:00+00:00")
 SATURDAY = SUNDAY.replace(day=3)
@@ -235,6 +235,42 @@ def test_a_month_s_budget_holds_a_wave_and_each_member_is_counted_once() -> None
     assert "20.00 of 15.00" in fleet.status.message
     fleet.step(datetime.fromisoformat("2026-02-01T00:00:00+00:00"))
     assert fleet.states() == [S.DONE, S.DONE, S.CLAIMED, S.PENDING]
+
+
+def test_what_active_runs_may_still_cost_is_spent_already() -> None:
+    fleet = Fleet(4, maxConcurrent=2, budget={"maxCost": "15.00"})
+    fleet.step(SUNDAY)
+    fleet.becomes(names(4)[0], S.DONE)
+    seen = fleet.seen(SUNDAY)
+    seen = replace(
+        seen, members={n: replace(v, cost=Decimal(1), expected=Decimal(14)) for n, v in seen.members.items()}
+    )
+    decision = plan(seen)
+    assert decision.wave is not None
+    assert [m.state for m in decision.wave.members] == [S.DONE, S.CLAIMED, S.PENDING, S.PENDING]
+    assert decision.state.reason == Reason.BUDGET_REACHED
+
+
+ESTIMATED = {"name": "a", "created": True, "trigger": "Wave", "time": "2026-01-04T02:00:00Z", "wave": "w/1"}
+
+
+@pytest.mark.parametrize(
+    ("state", "records", "expected"),
+    [
+        pytest.param("Claimed", [], "60", id="asked: each of its runs may take its budget"),
+        pytest.param("Running", [{**ESTIMATED, "cost": "2"}], "33", id="one is over for 3, one has no estimate"),
+        pytest.param("Running", [{**ESTIMATED, "cost": "2", "expected": "7"}], "10", id="its estimate"),
+        pytest.param("Running", [{**ESTIMATED, "cost": "9", "expected": "7"}], "12", id="more than its estimate"),
+        pytest.param("Running", [{**ESTIMATED, "wave": "another"}], "3", id="another's runs are not its own"),
+    ],
+)
+def test_what_a_member_will_have_cost(state: str, records: list[dict[str, Any]], expected: str) -> None:
+    over = "0" if state == "Claimed" else "3"
+    status = FineTuneScheduleStatus.model_validate(
+        {"wave": {"wave": "w/1", "state": state, "cost": over}, "runs": records}
+    )
+    template = {"matrix": {"lang": ["de", "fr"]}, "spec": {"budget": {"maxCost": "30"}}}
+    assert member_view(schedule(status, jobTemplate=template)).expected == Decimal(expected)
 
 
 @pytest.mark.parametrize("seed", range(20))
