@@ -90,8 +90,8 @@ class TunedModelSpec(Frozen):
     """With promotion Manual: the version that shall be champion. A pull request that sets it is the approval."""
     rollback_to: VersionNumber | None = None
     """This version is champion for as long as it stands here, whatever else there is."""
-    history_limit: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Versions that can be promoted or rolled back to. Of older ones the figures are kept; files are never deleted."""
+    history_limit: Annotated[int, Field(ge=1, le=500)] = 20
+    """Versions that can be promoted or rolled back to. Of older ones the figures are kept, up to 500, and the files."""
     rollout: Rollout = Rollout()
     """How traffic is split between champion and challenger."""
     serving: Serving | None = None

@@ -27,6 +27,8 @@ from attune_operator.timing.window import is_open, opens
 
 LOOK_SECONDS = 10.0
 """Schedules tell of their ends themselves; this look is for a watch that misses one."""
+MOST_TOLD = 256
+"""Characters of what a member says: a wave has thousands of members, and is one object."""
 HELD = frozenset({WaveState.CLAIMED, WaveState.RUNNING})
 """States that hold one of the wave's places."""
 
@@ -113,7 +115,8 @@ def _member(member: WaveMember, wave: str, seen: Snapshot) -> WaveMember:
         other = asked is not None and asked.state in HELD
         message = f"It is part of another wave, {asked.wave}." if asked is not None and other else ""
         return member.model_copy(update={"state": WaveState.SKIPPED, "message": message}) if other else member
-    return member.model_copy(update={"state": asked.state, "message": asked.message, "cost": money(view.cost)})
+    told = asked.message[:MOST_TOLD]
+    return member.model_copy(update={"state": asked.state, "message": told, "cost": money(view.cost)})
 
 
 def _due(seen: Snapshot) -> tuple[CronSeen | None, crons.Due | None]:

@@ -10,6 +10,7 @@ from attune_operator.api.enums import Promotion, VersionState
 from attune_operator.api.tunedmodel import RolloutStatus, TunedModelSpec, TunedModelStatus, Version
 from attune_operator.timing.moments import length, moment, stamp
 from attune_operator.tunedmodel.snapshot import Snapshot
+from attune_operator.tunedmodel.versions import CHAMPION, MOST_VERSIONS
 
 OUT = frozenset({VersionState.RETIRED})
 """States of versions that can never be used again."""
@@ -194,5 +195,12 @@ def _retired(standing: Standing, limit: int) -> Standing:
     kept |= {standing.compare.version} if standing.compare else set()
     for version in standing.versions[limit:]:
         if version.version not in kept and version.state not in OUT:
-            standing = standing.with_state(version.version, VersionState.RETIRED, "Beyond spec.historyLimit.")
-    return standing
+            # Its figures are kept, and no more of it.
+            less = {"secrets": {}, "results": tuple(r for r in version.results if r.baseline != CHAMPION)}
+            standing = standing.with_state(version.version, VersionState.RETIRED, "Beyond spec.historyLimit.", **less)
+    return replace(standing, versions=_young(standing.versions, kept))
+
+
+def _young(versions: tuple[Version, ...], kept: set[int | None]) -> tuple[Version, ...]:
+    """As many versions as an object can hold; the oldest that are in use stay whatever comes."""
+    return tuple(v for index, v in enumerate(versions) if index < MOST_VERSIONS or v.version in kept)

@@ -14,13 +14,17 @@ CHAMPION = "champion"
 """Name of the baseline by which the champion joins evaluations."""
 LOWER_IS_BETTER = frozenset({MetricName.PERPLEXITY, MetricName.LABEL_LOG_LOSS})
 KEPT_DECLINED = 10
+MOST_VERSIONS = 500
+"""Versions that status has, retired ones and their figures among them: etcd takes objects of 1.5 MB."""
 
 
 def registered(seen: Snapshot) -> tuple[Version, ...]:
     """All versions, the newest first: those that are known, and one for each run that published since."""
     known = tuple(seen.model.status.versions)
     ids = {v.run_id for v in known}
-    fresh = [r for r in _in_order(seen.runs) if _published(r) and r.metadata.uid not in ids]
+    # Of a version that was dropped for its age the run may be there still; it is older than every one that is kept.
+    oldest = known[MOST_VERSIONS - 1].published_at if len(known) >= MOST_VERSIONS else ""
+    fresh = [r for r in _in_order(seen.runs) if _published(r) and r.metadata.uid not in ids and _ended(r) > oldest]
     number = max((v.version for v in known), default=0)
     made = [_version(run, number + n) for n, run in enumerate(fresh, start=1)]
     return (*reversed(made), *(_with_its_files(v, seen) for v in known))
@@ -68,6 +72,10 @@ def _sentence(result: MetricResult, champion: int) -> str:
     )
 
 
+def _ended(run: FineTuneJob) -> str:
+    return run.status.completion_time or run.status.start_time or ""
+
+
 def _in_order(runs: tuple[FineTuneJob, ...]) -> list[FineTuneJob]:
     return sorted(runs, key=lambda r: (r.status.completion_time or "", r.metadata.name))
 
@@ -108,7 +116,7 @@ def _version(run: FineTuneJob, number: int) -> Version:
         resources=spec.resources,
         queue=spec.queue,
         secrets={role.value: keys.secret for role, keys in credentials(run).items()},
-        published_at=status.completion_time or status.start_time or "",
+        published_at=_ended(run),
     )
     return made.model_copy(update={"compared": told_by_its_run(made, run)})
 
@@ -125,5 +133,5 @@ def _declined(run: FineTuneJob) -> Declined:
         run_id=run.metadata.uid,
         verdict=str(verdict),
         message=message[:1024],
-        time=run.status.completion_time or run.status.start_time or "",
+        time=_ended(run),
     )

@@ -1,5 +1,6 @@
 """Which version is champion: by the figures, by a person, and back again."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from attune_operator.finetunejob.snapshot import LookView
 from attune_operator.timing.moments import stamp
 from attune_operator.tunedmodel.build import asked
 from attune_operator.tunedmodel.stories import stories
+from attune_operator.tunedmodel.versions import MOST_VERSIONS
 from retraining import NOW, UID, Model, at, finished, tuned_model
 
 MONITOR: dict[str, Any] = {"cron": {"schedule": "0 * * * *"}, "source": "s3://data/fresh/", "historyLimit": 2}
@@ -80,6 +82,18 @@ def test_a_run_that_is_being_deleted_with_its_files_becomes_no_version() -> None
     model.runs.append(leaving.model_copy(update={"metadata": meta}))
     model.step()
     assert model.states == {}
+
+
+def test_a_status_never_outgrows_what_etcd_takes() -> None:
+    model = Model(promotion="Manual", promote=1, historyLimit=3, monitor={**MONITOR, "historyLimit": 200})
+    model.runs = [finished(number, champion=(1, 0.9)) for number in range(1, MOST_VERSIONS + 100)]
+    model.step()
+    kept = [v.version for v in model.status.versions]
+    assert (len(kept), kept[-1], model.champion) == (MOST_VERSIONS + 1, 1, 1), "the champion stays"
+    assert len(json.dumps(model.status.dump())) < 1_000_000
+    before = model.states
+    model.step()
+    assert model.states == before, "runs of versions that were dropped are not new"
 
 
 def test_runs_become_versions_in_the_order_in_which_they_ended() -> None:
