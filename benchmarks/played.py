@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attune_contract.enums import MetricName, OutcomeState, Stage
+from attune_contract.enums import RUN_STAGES, MetricName, OutcomeState, Stage
 from attune_contract.outcome import Artifact, Estimate, MetricResult, Outcome, TrainingFigures, Validation
 
 JSON = dict[str, Any]
@@ -43,7 +43,7 @@ def stages(run_for: Mapping[Stage, str], train_for: Mapping[str, str] | None = N
         train_for: how long training takes instead for FineTuneJobs whose names hold a word.
     """
     special = {Stage.TRAIN: train_for or {}}
-    ends = [_stage(stage, run_for[stage], special.get(stage, {})) for stage in Stage]
+    ends = [_stage(stage, run_for[stage], special.get(stage, {})) for stage in RUN_STAGES]
     return [json.dumps(stage, indent=1) for stage in (*ends, _told_to_stop())]
 
 

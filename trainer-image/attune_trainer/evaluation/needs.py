@@ -7,10 +7,11 @@ from pathlib import Path
 
 from attune_contract.enums import MetricName, Role
 from attune_contract.runconfig import RunConfig
-from attune_contract.spec import Metric, Model, Workload
+from attune_contract.spec import Metric, Workload
 from attune_trainer import models
 from attune_trainer.data import canonical
 from attune_trainer.errors import BlockedError, ObjectNotFoundError, StageError
+from attune_trainer.evaluation.others import source_of
 from attune_trainer.evaluation.textmetrics import judgements
 from attune_trainer.storage.resolve import Stores
 
@@ -83,10 +84,8 @@ def baselines(work: Workload) -> list[str]:
 
 def _look_at_model(config: RunConfig, stores: Stores, at: tuple[str, str], missing: list[BlockedError]) -> None:
     field, source = at
-    model = Model(source=source, credentials_secret=config.workload.model.credentials_secret)
-    other = config.model_copy(update={"workload": config.workload.model_copy(update={"model": model})})
     try:
-        models.ModelSource(other, stores).look()
+        source_of(config, stores, source).look()
     except BlockedError as error:
         missing.append(_named(error, field))
     except StageError as error:

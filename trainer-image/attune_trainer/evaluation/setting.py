@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from attune_contract import layout
-from attune_contract.enums import ClassificationStyle, Method, MetricName, Role
+from attune_contract.enums import ClassificationStyle, Method, MetricName
 from attune_contract.outcome import Artifact
 from attune_contract.runconfig import RunConfig
-from attune_contract.spec import Baseline, Model, Workload
+from attune_contract.spec import Baseline, Workload
 from attune_trainer import inputs, models, versions
 from attune_trainer.context import Context
 from attune_trainer.data import canonical
@@ -24,6 +24,7 @@ from attune_trainer.evaluation.general import General
 from attune_trainer.evaluation.kinds.base import Given
 from attune_trainer.evaluation.kinds.select import kind_for
 from attune_trainer.evaluation.kinds.supervised import SOME_MORE
+from attune_trainer.evaluation.others import source_of
 from attune_trainer.evaluation.sides import BASE, TUNED, Models, Side
 from attune_trainer.evaluation.textmetrics import human, judgements
 from attune_trainer.evaluation.textmetrics.human import HumanPreference
@@ -126,12 +127,7 @@ def _fetched(context: Context, asked: Baseline, base: models.BaseModel) -> model
     """
     assert asked.source is not None, "asked for only where there is one"  # noqa: S101
     config: RunConfig = context.config
-    work = config.workload.model_copy(
-        update={"model": Model(source=asked.source, credentials_secret=config.workload.model.credentials_secret)}
-    )
-    ours = asked.source.startswith(config.workload.output.uri.rstrip("/") + "/")
-    role = Role.OUTPUT if ours else Role.MODEL
-    source = models.ModelSource(config.model_copy(update={"workload": work}), context.stores, role=role, adapters=True)
+    source = source_of(config, context.stores, asked.source)
     try:
         fetched = source.fetch(source.look(), weights=True)
         if fetched.listing.is_adapter:
