@@ -17,7 +17,7 @@ UV := uv==0.13.8
 
 include devcluster/make.mk
 
-.PHONY: help venv demo test unit lint format generate lock install cluster-test faults soak test-ready bench gpu-test clean
+.PHONY: help venv demo demo-retraining test unit lint format generate lock install cluster-test faults soak test-ready bench gpu-test clean
 
 help: ## list these tasks
 	@echo "Attune: fine-tuning language models as a Kubernetes resource. Tasks:"
@@ -30,6 +30,9 @@ $(VENV)/READY:
 
 demo: venv ## a cluster, the operator, and a real FineTuneJob from its data to its verdict
 	@$(BIN)/python examples/demo.py
+
+demo-retraining: venv ## train, promote, the world changes, drift is seen, retrained, promoted, rolled back (ten minutes)
+	@$(BIN)/python examples/demo_retraining.py
 
 test: lint test-ready ## everything that CI runs
 	@tests/browser/ensure.sh

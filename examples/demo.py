@@ -4,15 +4,11 @@ It only runs commands that a person would type, and shows each; what it prints b
 status.
 """
 
-import json
-import os
-import shlex
-import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from show import ROOT, call, enter_cluster, read, step
+
 EXAMPLE = ROOT / "examples" / "support-router"
 NAMESPACE, NAME = "support", "support-router"
 LIMIT_SECONDS = 1800
@@ -35,45 +31,7 @@ def main() -> int:
     call("kubectl", "wait", "--for=condition=Finished", f"finetunejob/{NAME}", "-n", NAMESPACE, "--timeout=60s")
     call("kubectl", "describe", "finetunejob", NAME, "-n", NAMESPACE)
     call("kubectl", "get", "finetunejob", NAME, "-n", NAMESPACE)
-    return verdict(read())
-
-
-def enter_cluster() -> None:
-    """Takes the cluster's variables (KUBECONFIG, the S3 server, helm on PATH) into this process."""
-    printed = subprocess.run(
-        [sys.executable, "-m", "attune_devcluster", "env"], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ).stdout
-    for line in printed.splitlines():
-        name, _, value = line.removeprefix("export ").partition("=")
-        os.environ[name] = "".join(shlex.split(value))
-    os.environ |= {
-        "AWS_ENDPOINT_URL": os.environ["ATTUNE_S3_ENDPOINT"],
-        "AWS_REGION": os.environ["ATTUNE_S3_REGION"],
-        "AWS_ACCESS_KEY_ID": os.environ["ATTUNE_S3_ACCESS_KEY_ID"],
-        "AWS_SECRET_ACCESS_KEY": os.environ["ATTUNE_S3_SECRET_ACCESS_KEY"],
-    }
-
-
-def step(title: str) -> None:
-    """Prints a heading."""
-    print(f"\n\033[1m== {title}\033[0m" if sys.stdout.isatty() else f"\n== {title}", flush=True)
-
-
-def call(*command: str | Path, quiet: bool = False) -> None:
-    """Shows a command and runs it; ends the demo where it fails."""
-    words = [str(w) for w in command]
-    if not quiet:
-        shown = [w.replace(f"{ROOT}/", "").replace(sys.executable, "python") for w in words]
-        print(f"$ {shlex.join(shown)}", flush=True)
-    stdout = subprocess.DEVNULL if quiet else None
-    if subprocess.run(words, cwd=ROOT, stdout=stdout, check=False).returncode:
-        sys.exit(f"demo: this failed: {shlex.join(words)}")
-
-
-def read() -> dict:
-    """The FineTuneJob as it is now."""
-    command = ["kubectl", "get", "finetunejob", NAME, "-n", NAMESPACE, "-o", "json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return verdict(read("finetunejob", NAMESPACE, NAME))
 
 
 def follow() -> None:
@@ -81,7 +39,7 @@ def follow() -> None:
     print("(the same to watch by hand: kubectl get finetunejobs -n support --watch)", flush=True)
     began, last = time.monotonic(), None
     while time.monotonic() - began < LIMIT_SECONDS:
-        status = read().get("status", {})
+        status = read("finetunejob", NAMESPACE, NAME).get("status", {})
         now = (status.get("phase", "Pending"), status.get("message", ""))
         if now != last:
             print(f"{time.monotonic() - began:5.0f} s  {now[0]:<12} {now[1]}", flush=True)

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from attune_operator.api.finetunejob import FineTuneJob
+from attune_operator.api.finetuneschedule import FineTuneSchedule
 from attune_operator.api.support import unsupported
+from attune_operator.api.tunedmodel import TunedModel
 
 JSON = dict[str, Any]
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -77,3 +79,15 @@ def test_no_row_comes_twice(folder: Path) -> None:
     rows = [text for file in data(folder.parent.name) for text in texts(file)]
     assert rows
     assert len(rows) == len(set(rows))
+
+
+@pytest.mark.parametrize("kind", [FineTuneSchedule, TunedModel], ids=lambda kind: str(kind.__name__))
+def test_what_retrains_is_valid_and_belongs_together(kind: Any) -> None:
+    found = {raw["kind"]: raw for file in sorted((EXAMPLES / "retraining").glob("*.yaml")) for raw in [load(file)]}
+    made, problems = kind.parse(found[kind.__name__])
+    assert problems == ()
+    assert made.metadata.namespace == found["Namespace"]["metadata"]["name"]
+    template = found["FineTuneSchedule"]["spec"]["jobTemplate"]["spec"]
+    assert template["output"]["register"] == found["TunedModel"]["metadata"]["name"]
+    blocks = (template[block] for block in ("model", "dataset", "output"))
+    assert {block["credentialsSecret"] for block in blocks} == {found["Secret"]["metadata"]["name"]}
