@@ -70,6 +70,8 @@ async def running(settings: Settings, registry: CollectorRegistry) -> AsyncItera
             naming.CLUSTER_SCHEDULES: WaveReconciler(client, figures, clock.now).reconcile,
             naming.TUNED_MODELS: TunedModelReconciler(client, runtimes, settings, figures, clock.now).reconcile,
         }
+        if settings.clock_config_map:
+            await _moved(clock, client, settings)  # before anything is judged by it
         queues = [queue, *retraining.queues.values()]
         workers = _workers(queue, runs.reconcile, settings.workers, metrics)
         for plural, others in retraining.queues.items():
@@ -111,12 +113,17 @@ async def _drain(queues: list[WorkQueue], workers: list[asyncio.Task[None]], sec
 async def _follow(clock: Clock, retraining: Retraining, client: Kube, settings: Settings) -> None:
     """Tests only: the clock goes by a ConfigMap, and whoever waits for a time is woken when it is moved."""
     while True:
-        try:
-            if await clock.read(client, settings.namespace, settings.clock_config_map):
-                retraining.wake_all()
-        except (APIError, ValueError) as error:
-            log.warning("the clock of tests cannot be read: %s", error)
         await asyncio.sleep(LOOK_SECONDS)
+        if await _moved(clock, client, settings):
+            retraining.wake_all()
+
+
+async def _moved(clock: Clock, client: Kube, settings: Settings) -> bool:
+    try:
+        return await clock.read(client, settings.namespace, settings.clock_config_map)
+    except (APIError, ValueError) as error:
+        log.warning("the clock of tests cannot be read: %s", error)
+        return False
 
 
 async def _resync_forever(
