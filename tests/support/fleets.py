@@ -38,9 +38,13 @@ class Operators:
         time.sleep(1.5)
 
     def follow_clock(self, *, follow: bool) -> None:
-        """Makes the operator go by that clock, or by the machine's again."""
-        value = f"ATTUNE_CLOCK_CONFIG_MAP={CLOCK}" if follow else "ATTUNE_CLOCK_CONFIG_MAP-"
-        self.cluster.kubectl("set", "env", "deployment/attune", "-n", SYSTEM, value, check=True)
+        """Makes the operator go by that clock, or by the machine's again.
+
+        Without leader election meanwhile: two of them are at work at once, which is the harder case.
+        """
+        clock = f"ATTUNE_CLOCK_CONFIG_MAP={CLOCK}" if follow else "ATTUNE_CLOCK_CONFIG_MAP-"
+        leads = f"ATTUNE_LEADER_ELECTION={'false' if follow else 'true'}"
+        self.cluster.kubectl("set", "env", "deployment/attune", "-n", SYSTEM, clock, leads, check=True)
         self._rolled_out()
 
     def scale(self, replicas: int) -> None:
