@@ -94,11 +94,11 @@ def test_a_pod_that_is_deleted_costs_no_retry_and_no_step_before_its_checkpoint(
 
 
 def test_a_run_stops_at_the_end_of_its_budget_and_goes_on_when_that_is_raised(team: Team) -> None:
-    training = {**LONG, "maxSteps": 3000}
-    team.submit(training=training, budget={"maxDuration": "60s"})
+    training = {**LONG, "maxSteps": 4000}
+    team.submit(training=training, budget={"maxDuration": "40s"})
     stopped = team.wait("job", "Stalled", reason="BudgetExceeded", timeout=300)
     assert stopped["status"]["phase"] == "Suspended"
-    assert "maxDuration 60s" in stopped["status"]["message"]
+    assert "maxDuration 40s" in stopped["status"]["message"]
     assert conditions(stopped)["Finished"]["status"] == "False"
     assert (trainings(stopped)[-1]["state"], trainings(stopped)[-1]["reason"]) == ("Stopped", "BudgetExceeded")
     step = stopped["status"]["progress"]["checkpointStep"]

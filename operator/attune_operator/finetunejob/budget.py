@@ -76,14 +76,15 @@ def exhausted(
     money = spent(run, runtime, attempts, now, settings)
     length = sum(held_seconds(a, now) for a in attempts)
     message = (
-        f"The run has used up spec.budget ({_limits(run)}): its pods ran for {length:.0f} s"
+        f"The run has used up spec.budget ({limits(run)}): its pods ran for {length:.0f} s"
         f"{f' and cost {money:.2f} {runtime.spec.price.currency}' if money else ''}. Everything is kept; raise or "
         "remove spec.budget, and it goes on from its last complete checkpoint."
     )
     return Hold(Reason.BUDGET_EXCEEDED, message)
 
 
-def _limits(run: FineTuneJob) -> str:
+def limits(run: FineTuneJob) -> str:
+    """The limits that the run has set, for people: `maxCost 5.00, maxDuration 2h`."""
     budget = run.spec.budget
     named = {"maxCost": budget.max_cost, "maxDuration": budget.max_duration} if budget else {}
     return ", ".join(f"{name} {value}" for name, value in named.items() if value is not None)

@@ -13,7 +13,7 @@ from attune_operator.api.conditions import ConditionType, Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.finetunejob.attempts import Settled, age, ended, settle
-from attune_operator.finetunejob.budget import left
+from attune_operator.finetunejob.budget import left, limits
 from attune_operator.finetunejob.classify import Ending
 from attune_operator.finetunejob.cost import held_seconds
 from attune_operator.finetunejob.gate import judge
@@ -132,7 +132,10 @@ def _over_budget(seen: Snapshot, attempt: Attempt, settings: Settings) -> Ending
     if remaining is None or remaining > -slack:
         return None
     told = " It did not stop by itself." if attempt.stage is Stage.TRAIN else ""
-    message = f"spec.budget is used up, so {attempt.stage} was ended.{told} Raise or remove spec.budget to go on."
+    message = (
+        f"spec.budget ({limits(seen.run)}) is used up, so {attempt.stage} was ended.{told} Raise or remove "
+        "spec.budget to go on."
+    )
     return Ending(AttemptState.STOPPED, Reason.BUDGET_EXCEEDED, message)
 
 
