@@ -82,7 +82,7 @@ def test_a_pod_that_the_cluster_ends_costs_no_retry_and_no_step(
 def test_a_trainer_that_hangs_is_ended_with_its_stacks_and_goes_on(
     trial: Trial, results: Section, runtime: Callable[..., str]
 ) -> None:
-    trial.submit(runtime=runtime("watched", env=[{"name": "ATTUNE_STALL_SECONDS", "value": "5"}]))
+    trial.submit(runtime=runtime("watched", stallTimeout="5s"))
     kept = trial.until_checkpoint()
     trial.strike(lambda: node.hang(trial.pod()))
     job = trial.succeed(resumed_from=kept)
