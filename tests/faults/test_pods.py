@@ -171,7 +171,7 @@ def test_an_image_that_does_not_exist_is_named_and_a_mended_runtime_is_taken_up(
 
 @WHOLE
 def test_a_full_disk_costs_checkpoints_and_not_the_run(trial: Trial, results: Section) -> None:
-    trial.submit(training={**LONG, "maxSteps": 1000})
+    trial.submit(training={**LONG, "maxSteps": 3000})
     trial.until_checkpoint()
     pod = trial.pod()
     with node.full_disk(pod):

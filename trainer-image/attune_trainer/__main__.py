@@ -156,7 +156,8 @@ def attempt(
     board = board or _board(config, stage, environment)
     try:
         hub.prepare(environment, config.workload)
-        with tempfile.TemporaryDirectory(prefix="attune-") as scratch:
+        # What is left behind goes with the pod: a file that cannot be removed must not fail a stage that is done.
+        with tempfile.TemporaryDirectory(prefix="attune-", ignore_cleanup_errors=True) as scratch:
             log = logging.getLogger("attune_trainer")
             given = Context(config, stage, environment, Path(scratch), board, _now, log, stopper or stop.never())
             if Process.of(environment).is_first:

@@ -121,7 +121,8 @@ class Trial:
             time.sleep(0.5)
         jobs = [j["metadata"] for j in self.team.jobs()]
         mine = [meta["name"] for meta in jobs if meta["labels"]["attune.dev/run"] == self.uid]
-        assert podresults.broken(job, mine, self.diary.steps(self.uid), self.interval + SLACK_SECONDS) == []
+        broken = podresults.broken(job, mine, self.diary.steps(self.uid), self.interval + SLACK_SECONDS)
+        assert not broken, f"{broken}\n{json.dumps(job['status'], indent=1)}"
         return job
 
     def succeed(self, resumed_from: int | None = None, timeout: float = 420) -> JSON:
