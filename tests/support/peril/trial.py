@@ -63,9 +63,13 @@ class Trial:
         arguments = ("patch", "ftj", self.name, "-n", self.team.namespace, "--type=merge", "-p", change)
         self.team.cluster.kubectl(*arguments, check=True)
 
+    def pods(self) -> list[JSON]:
+        """The pods that train, or did."""
+        return [p for p in self.team.pods("train") if p["metadata"]["labels"]["attune.dev/run"] == self.uid]
+
     def pod(self) -> JSON:
         """The pod that trains; the last one of a gang."""
-        pods = [p for p in self.team.pods("train") if "deletionTimestamp" not in p["metadata"]]
+        pods = [p for p in self.pods() if "deletionTimestamp" not in p["metadata"]]
         running = [p for p in pods if p["status"]["phase"] == "Running"]
         return max(running, key=lambda p: str(p["metadata"]["name"]))
 
