@@ -38,14 +38,18 @@ def result_path(stage: str) -> str:
     return f"results/{stage.lower()}.json"
 
 
-def attempt_log(stage: str, attempt: int) -> str:
-    """The log of an attempt that did not succeed, secrets masked."""
-    return f"reports/attempts/{stage.lower()}-{attempt}.log"
+def attempt_log(stage: str, attempt: int, node: int | None = None) -> str:
+    """The log of an attempt that did not succeed, secrets masked; in a gang, that of one node."""
+    return f"reports/attempts/{_attempt(stage, attempt, node)}.log"
 
 
-def attempt_stacks(stage: str, attempt: int) -> str:
-    """Where each process of an attempt that stalled stood: a stack trace of all its threads."""
-    return f"reports/attempts/{stage.lower()}-{attempt}.stacks.txt"
+def attempt_stacks(stage: str, attempt: int, node: int | None = None) -> str:
+    """Where each process of an attempt that stalled stood: a stack trace of all its threads; in a gang, on one node."""
+    return f"reports/attempts/{_attempt(stage, attempt, node)}.stacks.txt"
+
+
+def _attempt(stage: str, attempt: int, node: int | None) -> str:
+    return f"{stage.lower()}-{attempt}" + ("" if node is None else f"-{node}")
 
 
 def checkpoint_path(step: int) -> str:

@@ -8,13 +8,12 @@ import pytest
 
 from clusters import Cluster, conditions
 from peril import node, soaking
-from peril.podresults import POD_HEAD, end_of, trainings
+from peril.podresults import ENDED_BY_THE_CLUSTER, POD_HEAD, end_of, trainings
 from peril.results import Section
 from peril.trial import LONG, WHOLE, Trial
 
 JSON = dict[str, Any]
 TAINT = "test.attune.dev/away=now:NoExecute"
-ENDED_BY_THE_CLUSTER = {"PodDisrupted", "JobLost"}
 SECTION = Section(
     "faults in pods",
     "Pods that train",

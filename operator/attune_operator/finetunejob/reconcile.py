@@ -32,8 +32,9 @@ from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
 log = logging.getLogger("attune")
-UNREADABLE_SECONDS = 60.0
-WARNINGS_AGE = timedelta(minutes=2)
+STATUS_UNREADABLE_SECONDS = 60.0
+"""How soon a status that could not be read is looked at again."""
+RECENT_WARNINGS = timedelta(minutes=2)
 """Older warnings are about something that has passed: what lasts is warned of again."""
 CREATED_BEFORE_WARNINGS = timedelta(seconds=4)
 """A pod that starts normally has warnings of passing things; only one that still waits after this is asked for them."""
@@ -61,12 +62,13 @@ class Reconciler:
             APIError: the API server refused or was away; the caller tries again with back-off.
         """
         stored = await observe.finetunejob(self.client, key)
-        if stored is None:
+        if stored is None or "deletionTimestamp" in stored["metadata"]:
             self.metrics.forget(key)
+            self.poller.forget(key)
+        if stored is None:
             return None
         try:
             if "deletionTimestamp" in stored["metadata"]:
-                self.metrics.forget(key)
                 return await self.afterlife.leave(stored)
             return await self._step(key, stored)
         except InvalidError as error:
@@ -95,7 +97,7 @@ class Reconciler:
         if unreadable := [p for p in seen.spec_problems if p.path.startswith("status")]:
             # Never write over a record that could not be read: somebody must look at it first.
             await self._report(key, Reason.STATUS_UNREADABLE, " ".join(f"{p.path}: {p.message}" for p in unreadable))
-            return UNREADABLE_SECONDS
+            return STATUS_UNREADABLE_SECONDS
         if is_terminal(seen.run):
             return await self._rest(key, stored, seen.run)
         decision = plan(seen, self.settings)
@@ -112,6 +114,8 @@ class Reconciler:
         told = stories(seen.run.status, status, decision.start if created else None, decision.log)
         await self._tell(stored, told, seen.now)
         self.metrics.record(key, status)
+        if created:
+            await self.afterlife.thin(run, seen.runtime, seen.now)
         if decision.end is not None:
             return await self.afterlife.prune(seen.run.model_copy(update={"status": status}), seen.now)
         return decision.again
@@ -130,7 +134,7 @@ class Reconciler:
             update = {"observed_generation": generation, "conditions": seen}
             await self._write(stored, status, status.model_copy(update=update))
         self.metrics.record(key, status)
-        self.poller.forget(run.metadata.uid)
+        self.poller.forget(key)
         return await self.afterlife.prune(run, datetime.now(UTC))
 
     async def _observe(self, stored: JSON) -> Snapshot:
@@ -145,7 +149,7 @@ class Reconciler:
         starts = job is not None and job.state is JobState.ACTIVE and not _running(pods)
         if job is not None and starts and now - job.created > CREATED_BEFORE_WARNINGS:
             names = (job.name, *(p.name for p in pods))
-            since = max(job.created, now - WARNINGS_AGE)
+            since = max(job.created, now - RECENT_WARNINGS)
             warnings = await observe.warnings(self.client, run.metadata.namespace, names, since)
         return Snapshot(
             run=run,
@@ -176,7 +180,8 @@ class Reconciler:
 
     async def _progress(self, run: FineTuneJob, pods: tuple[PodView, ...]) -> Progress | None:
         leader = next((p for p in pods if p.index == 0 and p.phase == "Running"), None)
-        return await self.poller.poll(run.metadata.uid, leader.ip) if leader else None
+        key = Key(run.metadata.namespace, run.metadata.name)
+        return await self.poller.poll(key, run.metadata.uid, leader.ip) if leader else None
 
     async def _apply(self, run: FineTuneJob, runtime: TuningRuntime | None, decision: Plan) -> tuple[Plan, bool]:
         """Makes what the plan asks for; what the API server refuses becomes a hold that the status shows.
