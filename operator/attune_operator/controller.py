@@ -22,6 +22,7 @@ from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.lease import Leadership
 from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.errors import APIError, ConflictError, NotFoundError
 from attune_operator.finetunejob.afterlife import Afterlife
 from attune_operator.finetunejob.reconcile import Reconciler
@@ -170,8 +171,10 @@ async def running(settings: Settings, registry: CollectorRegistry) -> AsyncItera
             await _lead(stack, client, settings, heartbeat)
         poller = ProgressPoller(session, settings.progress_seconds, loop.time)
         runtimes, kueue = Runtimes(client, loop.time), Kueue(client, loop.time)
+        warnings = Warnings(client, loop.time)
+        afterlife = Afterlife(client, settings, warnings)
         controller.on_runtime_change(runtimes.forget)
-        reconciler = Reconciler(client, poller, settings, metrics, runtimes, kueue, Afterlife(client, settings))
+        reconciler = Reconciler(client, poller, settings, metrics, runtimes, kueue, warnings, afterlife)
         step = metrics.timed(reconciler.reconcile)
         workers = [asyncio.create_task(work(queue, step, _failed(metrics))) for _ in range(settings.workers)]
         stack.push_async_callback(_cancel, workers)

@@ -1,15 +1,13 @@
 """Gathers all that is known of one run, read afresh from the API server."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any
 
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.cluster.client import Kube, pages, path_to
 from attune_operator.errors import NotFoundError
-from attune_operator.finetunejob.snapshot import PodView, Warned
+from attune_operator.finetunejob.snapshot import PodView
 from attune_operator.finetunejob.views import pod_view
 from attune_operator.naming import API_VERSION, JOB_NAME_LABEL, RUN_LABEL
 from attune_operator.workqueue import Key
@@ -79,13 +77,6 @@ async def job(client: Kube, namespace: str, name: str) -> JSON | None:
     return await _job(client, namespace, name)
 
 
-async def warnings(client: Kube, namespace: str, names: tuple[str, ...], since: datetime) -> tuple[Warned, ...]:
-    """Warning Events about these objects since a moment, newest first."""
-    found = await asyncio.gather(*(_events(client, namespace, name) for name in names))
-    events = [e for group in found for e in group if _when(e) >= since]
-    return tuple(Warned(e.get("reason", ""), e.get("message", "")) for e in sorted(events, key=_when, reverse=True))
-
-
 async def all_keys(client: Kube) -> AsyncIterator[tuple[Key, JSON]]:
     """Every FineTuneJob in the cluster with its object, page by page."""
     async for item in pages(client, lambda query: path_to(API_VERSION, "finetunejobs", **query)):
@@ -103,15 +94,3 @@ async def _job(client: Kube, namespace: str, name: str) -> JSON | None:
         return await client.get(path_to("batch/v1", "jobs", namespace, name))
     except NotFoundError:
         return None
-
-
-async def _events(client: Kube, namespace: str, name: str) -> list[JSON]:
-    selector = f"involvedObject.name={name},type=Warning"
-    found = await client.get(path_to("v1", "events", namespace, fieldSelector=selector))
-    return list(found["items"])
-
-
-def _when(event: JSON) -> datetime:
-    series = event.get("series") or {}
-    text = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-    return datetime.fromisoformat(text or event["metadata"]["creationTimestamp"])

@@ -16,6 +16,7 @@ from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.tuningruntime import DEFAULT_RETENTION, TuningRuntime
 from attune_operator.cluster import apply, nodes, observe
 from attune_operator.cluster.client import Kube
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.finetunejob import sweep
 from attune_operator.finetunejob.leftovers import OVERDUE, overdue
 from attune_operator.finetunejob.reporting import report
@@ -42,6 +43,7 @@ class Afterlife:
 
     client: Kube
     settings: Settings
+    warnings: Warnings
 
     async def prune(self, run: FineTuneJob, now: datetime) -> float | None:
         """Removes Jobs and pods of a run that ended, once its runtime's retention is over.
@@ -169,7 +171,7 @@ class Afterlife:
         if job is None or job.over or started or now - job.created < sweep.LATE_TO_START:
             return ()
         names = (job.name, *(p.name for p in pods))
-        return await observe.warnings(self.client, namespace, names, now - SWEEP_WARNINGS)
+        return await self.warnings.about(namespace, names, now - SWEEP_WARNINGS)
 
     async def _alive(self, run: FineTuneJob) -> tuple[PodView, ...] | None:
         """Ends what still runs of a run; the pods of it that are left, or None where nothing is.

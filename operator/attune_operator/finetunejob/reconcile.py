@@ -15,6 +15,7 @@ from attune_operator.cluster.client import Kube
 from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.errors import AttuneError, InvalidError
 from attune_operator.finetunejob.afterlife import Afterlife
 from attune_operator.finetunejob.build import build
@@ -50,6 +51,7 @@ class Reconciler:
     metrics: Metrics
     runtimes: Runtimes
     kueue: Kueue
+    warnings: Warnings
     afterlife: Afterlife
 
     async def reconcile(self, key: Key) -> float | None:
@@ -150,7 +152,7 @@ class Reconciler:
         if job is not None and starts and now - job.created > CREATED_BEFORE_WARNINGS:
             names = (job.name, *(p.name for p in pods))
             since = max(job.created, now - RECENT_WARNINGS)
-            warnings = await observe.warnings(self.client, run.metadata.namespace, names, since)
+            warnings = await self.warnings.about(run.metadata.namespace, names, since)
         return Snapshot(
             run=run,
             now=now,

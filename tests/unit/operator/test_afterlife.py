@@ -13,6 +13,7 @@ from attune_operator import naming
 from attune_operator.api.enums import AttemptState
 from attune_operator.cluster import apply
 from attune_operator.cluster.client import Kube
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.errors import ForbiddenError
 from attune_operator.finetunejob import sweep
 from attune_operator.finetunejob.afterlife import Afterlife
@@ -32,7 +33,7 @@ OWNER = {"kind": "FineTuneJob", "uid": UID, "controller": True}
 
 def afterlife(kube: MemoryKube) -> Afterlife:
     typed: Kube = kube  # type: ignore[assignment]  # has its methods
-    return Afterlife(typed, Settings())
+    return Afterlife(typed, Settings(), Warnings(typed, lambda: 0.0))
 
 
 def stored_job(

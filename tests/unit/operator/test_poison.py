@@ -13,6 +13,7 @@ from attune_operator.cluster.client import Kube
 from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.errors import InvalidError
 from attune_operator.finetunejob import reconcile as reconciling
 from attune_operator.finetunejob.afterlife import Afterlife
@@ -33,6 +34,7 @@ RECORDED = attempt(Stage.TRAIN, AttemptState.RUNNING).model_dump(mode="json", by
 def reconcile(kube: MemoryKube, poller: ProgressPoller | None = None) -> float | None:
     typed: Kube = kube  # type: ignore[assignment]  # has its methods
     poller = poller or ProgressPoller(None, 10.0, lambda: 0.0)  # type: ignore[arg-type]  # no pod is asked
+    warnings = Warnings(typed, lambda: 0.0)
     reconciler = Reconciler(
         typed,
         poller,
@@ -40,7 +42,8 @@ def reconcile(kube: MemoryKube, poller: ProgressPoller | None = None) -> float |
         Metrics(CollectorRegistry()),
         Runtimes(typed, lambda: 0.0),
         Kueue(typed, lambda: 0.0),
-        Afterlife(typed, Settings()),
+        warnings,
+        Afterlife(typed, Settings(), warnings),
     )
     return asyncio.run(reconciler.reconcile(KEY))
 
