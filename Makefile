@@ -36,7 +36,7 @@ demo-retraining: venv ## train, promote, the world changes, drift is seen, retra
 
 test: lint test-ready ## everything that CI runs
 	@tests/browser/ensure.sh
-	@$(BIN)/python -m pytest -p no:cacheprovider -n 2
+	@$(BIN)/python -m pytest -p no:cacheprovider -n 2 --durations=40 --durations-min=5
 
 unit: venv ## tests of pure code, in seconds
 	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit tests/contract -m "not slow"
@@ -66,8 +66,8 @@ cluster-test: venv ## tests on the standing cluster; K=name runs those that matc
 	@$(BIN)/python -m pytest -p no:cacheprovider tests/cluster tests/faults $(if $(K),-k "$(K)")
 
 # Stalled requests outlast the operator's own limit of 30 s here; in `make test` they take 2 s.
-faults: venv test-ready ## all of the fault suite, and its tables in docs/reliability.md; K=name runs those that match
-	@ATTUNE_FAULTS=all ATTUNE_FAULTS_STALL=$${ATTUNE_FAULTS_STALL:-31} $(BIN)/python -m pytest -p no:cacheprovider tests/faults $(if $(K),-k "$(K)")
+faults: venv test-ready ## all of the fault suite and of Kueue's, and its tables in docs/reliability.md; K=name runs those that match
+	@ATTUNE_FAULTS=all ATTUNE_FAULTS_STALL=$${ATTUNE_FAULTS_STALL:-31} $(BIN)/python -m pytest -p no:cacheprovider tests/faults tests/cluster/test_kueue.py $(if $(K),-k "$(K)")
 
 soak: venv test-ready ## RUNS=300 short runs in MINUTES=60 with harm by chance; its table in docs/reliability.md
 	@ATTUNE_FAULTS=all ATTUNE_SOAK_RUNS=$(or $(RUNS),300) ATTUNE_SOAK_MINUTES=$(or $(MINUTES),60) \

@@ -5,8 +5,9 @@ import shlex
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.remote import Producer
@@ -17,11 +18,22 @@ from clusters import Cluster, Team
 ROOT = Path(__file__).resolve().parents[1]
 
 
+TOGETHER = {
+    "runs": ("test_methods", "test_examples", "test_evaluation", "test_good_path", "test_preflight"),
+    "own control plane": ("test_operator_killed", "test_api_faults", "test_operators_in_peril", "test_nodes"),
+}
+"""Modules on the cluster whose tests follow one another. Those of all others do so too, as they stop its operator, or
+change what it finds: the first ones can be beside them, since a run minds neither."""
+
+
 class Apart(LoadScopeScheduling):  # type: ignore[misc]  # xdist's types do not reach here
-    """Shares tests out one by one, but those on the cluster together: it has one operator, and some stop it."""
+    """Shares tests out one by one, but those that need a cluster by what they do to it."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "cluster" if nodeid.startswith(("tests/cluster/", "tests/faults/")) else nodeid
+        path = nodeid.partition("::")[0]
+        if not path.startswith(("tests/cluster/", "tests/faults/")):
+            return nodeid
+        return next((name for name, modules in TOGETHER.items() if Path(path).stem in modules), "cluster")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -67,3 +79,21 @@ def team(cluster: Cluster, bucket: str, base_model: str) -> Iterator[Team]:
     cluster.apply(cluster.secret(name))
     yield Team(cluster, name, bucket, base_model)
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def runtime(team: Team) -> Iterator[Callable[..., str]]:
+    """Makes TuningRuntimes like the default one but for what is named; they go with the test."""
+    made: set[str] = set()
+    base = team.cluster.get("tuningruntime", name="default")["spec"]
+
+    def make(name: str, **spec: Any) -> str:
+        full = f"{name}-{team.namespace}"
+        body = {"apiVersion": "attune.dev/v1alpha1", "kind": "TuningRuntime", "metadata": {"name": full}}
+        team.cluster.apply({**body, "spec": {**base, **spec}})
+        made.add(full)
+        return full
+
+    yield make
+    for name in made:
+        team.cluster.kubectl("delete", "tuningruntime", name, "--ignore-not-found")

@@ -17,7 +17,6 @@ CHECKPOINT_DESCRIPTION = "checkpoint.json"
 CHECKPOINT_STATE = "state"
 """In a checkpoint: the folder of what training needs, beside the weights, to go on exactly."""
 MODEL = "model"
-ADAPTER_IN_BOTH = "model/adapter"
 VALIDATION_REPORT = "reports/validation.json"
 VALIDATION_PAGE = "reports/validation.html"
 TRAINING_REPORT = "reports/training.json"
@@ -43,14 +42,18 @@ def result_path(stage: str) -> str:
     return f"results/{stage.lower()}.json"
 
 
-def attempt_log(stage: str, attempt: int) -> str:
-    """The log of an attempt that did not succeed, secrets masked."""
-    return f"reports/attempts/{stage.lower()}-{attempt}.log"
+def attempt_log(stage: str, attempt: int, node: int | None = None) -> str:
+    """The log of an attempt that did not succeed, secrets masked; in a gang, that of one node."""
+    return f"reports/attempts/{_attempt(stage, attempt, node)}.log"
 
 
-def attempt_stacks(stage: str, attempt: int) -> str:
-    """Where each process of an attempt that stalled stood: a stack trace of all its threads."""
-    return f"reports/attempts/{stage.lower()}-{attempt}.stacks.txt"
+def attempt_stacks(stage: str, attempt: int, node: int | None = None) -> str:
+    """Where each process of an attempt that stalled stood: a stack trace of all its threads; in a gang, on one node."""
+    return f"reports/attempts/{_attempt(stage, attempt, node)}.stacks.txt"
+
+
+def _attempt(stage: str, attempt: int, node: int | None) -> str:
+    return f"{stage.lower()}-{attempt}" + ("" if node is None else f"-{node}")
 
 
 def checkpoint_path(step: int) -> str:

@@ -14,7 +14,7 @@ from attune_devcluster.console import say
 from attune_devcluster.errors import ClusterError
 from attune_devcluster.paths import Layout
 
-RELEASE = NAMESPACE = "attune-system"
+NAMESPACE = "attune-system"
 CHART = "charts/attune"
 TIMEOUT = "180s"
 

@@ -45,4 +45,13 @@ class InvalidError(APIError):
 
 
 class UnavailableError(APIError):
-    """The API server is overloaded or unreachable."""
+    """The API server is overloaded or unreachable.
+
+    Args:
+        message: the server's own sentence.
+        retry_after: seconds that it asks to be left in peace for.
+    """
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -19,6 +19,7 @@ from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.lease import Leadership
 from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.clusterfinetuneschedule.reconcile import WaveReconciler
 from attune_operator.controller import Controller
 from attune_operator.errors import APIError, ConflictError, NotFoundError
@@ -63,8 +64,9 @@ async def running(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         poller = ProgressPoller(session, settings.progress_seconds, loop.time)
         runtimes, kueue = Runtimes(client, loop.time), Kueue(client, loop.time)
         controller.on_runtime_change(runtimes.forget)
-        afterlife, figures = Afterlife(client, runtimes, settings), RetrainingMetrics(registry)
-        runs = Reconciler(client, poller, settings, metrics, runtimes, kueue, afterlife)
+        warnings, figures = Warnings(client, loop.time), RetrainingMetrics(registry)
+        afterlife = Afterlife(client, runtimes, settings, warnings)
+        runs = Reconciler(client, poller, settings, metrics, runtimes, kueue, warnings, afterlife)
         steps: dict[str, Step] = {
             naming.SCHEDULES: ScheduleReconciler(client, runtimes, settings, figures, clock.now).reconcile,
             naming.CLUSTER_SCHEDULES: WaveReconciler(client, figures, clock.now).reconcile,

@@ -12,6 +12,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from attune_operator.errors import UnavailableError
+
 FIRST_RETRY = 0.2
 LONGEST_RETRY = 60.0
 
@@ -60,10 +62,17 @@ class WorkQueue:
             heapq.heappush(self._heap, (due, next(self._order), key))
             self._changed.set()
 
-    def retry(self, key: Key) -> float:
-        """Puts a key back after a failure. Returns the delay in seconds, which doubles with each failure in a row."""
+    def retry(self, key: Key, at_least: float = 0.0) -> float:
+        """Puts a key back after a failure. Returns the delay in seconds, which doubles with each failure in a row.
+
+        Args:
+            key: the key.
+            at_least: seconds that are asked for; no longer than the longest back-off is waited.
+        """
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16)) * (0.5 + self._jitter() / 2)
+        # Not all of those that were told the same at the same moment.
+        delay = max(delay, min(LONGEST_RETRY, at_least * (1.0 + self._jitter() / 2)))
         self.add(key, delay)
         return delay
 
@@ -129,7 +138,7 @@ async def work(
         try:
             again = await reconcile(key)
         except Exception as error:  # noqa: BLE001 - a worker that dies would stop every run; the failure is reported
-            failed(key, error, queue.retry(key))
+            failed(key, error, queue.retry(key, error.retry_after if isinstance(error, UnavailableError) else 0.0))
         else:
             queue.forget(key)
             if again is not None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from clusters import Cluster, Team, conditions
+from peril.trial import WHOLE
 
 pytestmark = pytest.mark.cluster
 JSON = dict[str, Any]
@@ -190,7 +191,7 @@ def test_a_run_waits_for_quota_in_kueues_own_words_and_then_borrows(team: Team, 
 @pytest.mark.parametrize(
     ("own", "queue", "priority"),
     [
-        pytest.param(False, "a", True, id="by a Job of higher priority in its queue"),
+        pytest.param(False, "a", True, id="by a Job of higher priority in its queue", marks=WHOLE),
         pytest.param(True, "b", False, id="by the owner of the quota that it borrowed"),
     ],
 )
@@ -216,6 +217,7 @@ def test_a_preempted_run_saves_its_state_waits_and_goes_on(
     assert "preempt" in json.dumps([e["message"] for e in team.events("job")]).lower()
 
 
+@WHOLE
 def test_of_two_runs_that_wait_the_one_with_priority_goes_first(team: Team, queues: Queues) -> None:
     taken = queues.occupy("a", TWO_SHARES)
     until(lambda: queues.admitted(taken), "the neighbour has all of it")
@@ -234,6 +236,7 @@ def test_of_two_runs_that_wait_the_one_with_priority_goes_first(team: Team, queu
     assert _first_start(urgent) < _first_start(early)
 
 
+@WHOLE
 def test_a_queue_that_does_not_exist_is_named_and_once_it_does_the_run_goes_on(team: Team, queues: Queues) -> None:
     team.submit(queue={"name": "late"})
     job = team.wait("job", "Stalled", reason="QueueRefused", timeout=120)
@@ -243,6 +246,7 @@ def test_a_queue_that_does_not_exist_is_named_and_once_it_does_the_run_goes_on(t
     team.wait("job", "Succeeded", timeout=300)
 
 
+@WHOLE
 def test_suspended_in_its_queue_it_gives_its_place_up_and_takes_one_again(team: Team, queues: Queues) -> None:
     taken = queues.occupy("a", TWO_SHARES)
     until(lambda: queues.admitted(taken), "the neighbour has all of it")

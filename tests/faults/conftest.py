@@ -2,9 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from benchmarks.apiserver import APIServer, connect
@@ -99,21 +98,3 @@ def trial(team: Team) -> Iterator[Trial]:
     """A run on the real cluster, and a diary of its steps."""
     with Diary(team).kept() as diary:
         yield Trial(team, diary)
-
-
-@pytest.fixture
-def runtime(team: Team) -> Iterator[Callable[..., str]]:
-    """Makes TuningRuntimes like the default one but for what is named; they go with the test."""
-    made: set[str] = set()
-    base = team.cluster.get("tuningruntime", name="default")["spec"]
-
-    def make(name: str, **spec: Any) -> str:
-        full = f"{name}-{team.namespace}"
-        body = {"apiVersion": "attune.dev/v1alpha1", "kind": "TuningRuntime", "metadata": {"name": full}}
-        team.cluster.apply({**body, "spec": {**base, **spec}})
-        made.add(full)
-        return full
-
-    yield make
-    for name in made:
-        team.cluster.kubectl("delete", "tuningruntime", name, "--ignore-not-found")

@@ -13,7 +13,7 @@ from benchmarks.apiserver import APIServer
 from benchmarks.scene import NODES_PATH, pods_path
 
 from attune_devcluster.alone import Alone
-from peril.podresults import POD_HEAD, row, trainings
+from peril.podresults import ENDED_BY_THE_CLUSTER, POD_HEAD, row, trainings
 from peril.results import Section
 from peril.world import World, world
 
@@ -109,5 +109,7 @@ async def test_a_run_whose_node_goes_away_goes_on_elsewhere(
         job = made.witness.runs[RUN]
     assert verdict.broken == []
     assert second["spec"]["nodeName"] != first["spec"]["nodeName"]
-    assert [a["reason"] for a in trainings(job)] == ["PodDisrupted", "Done"]
+    first_reason, second_reason = (a["reason"] for a in trainings(job))
+    assert first_reason in ENDED_BY_THE_CLUSTER  # kwok's pods are gone at once
+    assert second_reason == "Done"
     results.rows.append(replace(row(fault, job, []), wait=f"{waited:.1f} s", again="—"))

@@ -51,7 +51,7 @@ def test_five_pauses_at_random_steps_change_no_weight(
         trial.diary.until(trial.uid, stop, 300, attempt=number)
         trial.strike(lambda: trial.patch(suspend=True))
         trial.until(lambda: trial.team.read()["status"]["phase"] == "Suspended", 90, f"suspended at step {stop}")
-        trial.until(lambda: not trial.team.pods("train"), 180, "its pods are gone")
+        trial.until(lambda: not trial.pods(), 180, "its pods are gone")
         assert conditions(trial.team.read())["Finished"]["status"] == "False"
         trial.patch(suspend=False)
         trial.harm_ends()

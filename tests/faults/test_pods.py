@@ -8,13 +8,12 @@ import pytest
 
 from clusters import Cluster, conditions
 from peril import node, soaking
-from peril.podresults import POD_HEAD, end_of, trainings
+from peril.podresults import ENDED_BY_THE_CLUSTER, POD_HEAD, end_of, trainings
 from peril.results import Section
 from peril.trial import LONG, WHOLE, Trial
 
 JSON = dict[str, Any]
 TAINT = "test.attune.dev/away=now:NoExecute"
-ENDED_BY_THE_CLUSTER = {"PodDisrupted", "JobLost"}
 SECTION = Section(
     "faults in pods",
     "Pods that train",
@@ -82,7 +81,7 @@ def test_a_pod_that_the_cluster_ends_costs_no_retry_and_no_step(
 def test_a_trainer_that_hangs_is_ended_with_its_stacks_and_goes_on(
     trial: Trial, results: Section, runtime: Callable[..., str]
 ) -> None:
-    trial.submit(runtime=runtime("watched", env=[{"name": "ATTUNE_STALL_SECONDS", "value": "5"}]))
+    trial.submit(runtime=runtime("watched", stallTimeout="5s"))
     kept = trial.until_checkpoint()
     trial.strike(lambda: node.hang(trial.pod()))
     job = trial.succeed(resumed_from=kept)
@@ -171,7 +170,7 @@ def test_an_image_that_does_not_exist_is_named_and_a_mended_runtime_is_taken_up(
 
 @WHOLE
 def test_a_full_disk_costs_checkpoints_and_not_the_run(trial: Trial, results: Section) -> None:
-    trial.submit(training={**LONG, "maxSteps": 1000})
+    trial.submit(training={**LONG, "maxSteps": 3000})
     trial.until_checkpoint()
     pod = trial.pod()
     with node.full_disk(pod):

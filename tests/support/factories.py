@@ -78,6 +78,22 @@ def attempt(stage: Stage, state: AttemptState, number: int = 1, ended_ago: float
     )
 
 
+def done(*stages: Stage) -> tuple[Attempt, ...]:
+    """Attempts that did these stages."""
+    return tuple(attempt(stage, AttemptState.SUCCEEDED) for stage in stages)
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
 def stamp(moment: datetime) -> str:
     """RFC 3339."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

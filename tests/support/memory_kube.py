@@ -47,12 +47,13 @@ class MemoryKube:
         raise NotFoundError(path)
 
     async def create(self, path: str, body: JSON) -> JSON:
-        """Stores a new object below a collection."""
+        """Stores a new object below a collection, with a UID and the time as the API server gives them."""
         name = f"{path}/{body['metadata']['name']}"
         self._written("POST", name)
         if name in self.objects:
             raise AlreadyExistsError(name)
-        self.put(name, body)
+        given = {"uid": f"uid of {name}", "creationTimestamp": "2026-01-01T00:00:00Z"}
+        self.put(name, {**body, "metadata": {**given, **body["metadata"]}})
         return copy.deepcopy(self.objects[name])
 
     async def replace(self, path: str, body: JSON) -> JSON:

@@ -94,6 +94,7 @@ def keeping(
         board=told or board(),
         heart=given.heart,
         scratch=given.folder,
+        shared=given.folder,
         clock=time.monotonic,
         started=time.monotonic(),
     )

@@ -22,6 +22,7 @@ class Behaviour:
         busy: how many of the next requests are answered with 503.
         deny: whether every request is refused.
         cut: hang up after so many bytes of a body, this often: (bytes, times).
+        uploads: `bucket/key` of uploads in parts that never became objects, by their id.
     """
 
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Behaviour:
     busy: int = 0
     deny: bool = False
     cut: tuple[int, int] = (0, 0)
+    uploads: dict[str, str] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
 
 
@@ -50,7 +52,8 @@ def _handler(state: Behaviour) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - 
         protocol_version = "HTTP/1.1"
 
         def _dispatch(self) -> None:
-            path, query = unquote(urlsplit(self.path).path).strip("/"), parse_qs(urlsplit(self.path).query)
+            path = unquote(urlsplit(self.path).path).strip("/")
+            query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             state.requests.append(f"{self.command} {path}")
             bucket = path.partition("/")[0]
@@ -61,6 +64,11 @@ def _handler(state: Behaviour) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - 
                 self._error(403, "InvalidAccessKeyId")
             elif bucket not in state.buckets:
                 self._error(404, "NoSuchBucket")
+            elif "uploads" in query:
+                self._list_uploads(bucket, query)
+            elif "uploadId" in query:
+                gone = state.uploads.pop(query["uploadId"][0], None)
+                self._answer(204, b"") if gone else self._error(404, "NoSuchUpload")
             elif "/" not in path:
                 self._list(bucket, query)
             else:
@@ -116,6 +124,20 @@ def _handler(state: Behaviour) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - 
             more = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if rest else ""
             cut = f"<IsTruncated>{str(bool(rest)).lower()}</IsTruncated>"
             self._answer(200, f"<ListBucketResult>{cut}{more}{items}</ListBucketResult>".encode())
+
+        def _list_uploads(self, bucket: str, query: dict[str, list[str]]) -> None:
+            prefix, after = f"{bucket}/{query.get('prefix', [''])[0]}", query.get("upload-id-marker", [""])[0]
+            found = sorted(i for i, key in state.uploads.items() if key.startswith(prefix) and i > after)
+            page, rest = found[:2], found[2:]
+            items = "".join(
+                f"<Upload><Key>{state.uploads[i].partition('/')[2]}</Key><UploadId>{i}</UploadId></Upload>"
+                for i in page
+            )
+            marks = (
+                f"<NextKeyMarker>x</NextKeyMarker><NextUploadIdMarker>{page[-1]}</NextUploadIdMarker>" if rest else ""
+            )
+            cut = f"<IsTruncated>{str(bool(rest)).lower()}</IsTruncated>"
+            self._answer(200, f"<ListMultipartUploadsResult>{cut}{marks}{items}</ListMultipartUploadsResult>".encode())
 
         def _error(self, status: int, code: str) -> None:
             self._answer(status, f"<Error><Code>{code}</Code><Message>as told</Message></Error>".encode())

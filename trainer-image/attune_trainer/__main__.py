@@ -96,39 +96,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     document, config = configuration.read(asked.config)
     if isinstance(config, RunConfig) and launch.is_needed(stage, os.environ):
         return supervision.run(config, asked.config, os.environ)
-    tail = _tail(config, os.environ)
-    board = _board(config, stage, os.environ) if isinstance(config, RunConfig) else None
-    grace = config.grace_seconds if isinstance(config, RunConfig) else 0
-    stopper = stop.Stopper(partial(_say_stopped, document, stage, os.environ, board), outcomes.TERMINATED, grace)
+    known = config if isinstance(config, RunConfig) else None
+    secrets = logs.Secrets(known, os.environ)
+    tail = _tail(secrets)
+    board = _board(known, stage, os.environ, secrets) if known else None
+    last_words = partial(_say_stopped, document, stage, os.environ, board, secrets)
+    stopper = stop.Stopper(last_words, outcomes.TERMINATED, known.grace_seconds if known else 0)
     stopper.listen()
     if launch.collects(os.environ):
         launch.report_for_duty(os.environ)
-    if isinstance(config, RunConfig):
-        imports.keep_out(imports.unused(config.workload, stage))
+    if known:
+        imports.keep_out(imports.unused(known.workload, stage))
     outcome, code = attempt(document, config, stage, os.environ, board=board, stopper=stopper)
     logging.getLogger(__name__).info("%s: %s: %s", outcome.stage.value, outcome.reason, outcome.message)
-    if isinstance(config, RunConfig) and outcome.state is OutcomeState.FAILED and not launch.collects(os.environ):
+    if known and outcome.state is OutcomeState.FAILED and not launch.collects(os.environ):
         outcome = outcome.model_copy(update={"log_tail": tail.last()})
-        logs.leave_log(config, os.environ, stage, tail)
-    _report(outcome, code, os.environ)
+        logs.leave_log(known, os.environ, stage, tail)
+    _report(outcome, code, os.environ, secrets)
     return launch.exit_code(code, Process.of(os.environ), os.environ)
 
 
-def _tail(config: RunConfig | Exception, environment: Mapping[str, str]) -> logs.Tail:
+def _tail(secrets: logs.Secrets) -> logs.Tail:
     """Keeps what is logged from now on."""
-    tail = logs.Tail(logs.mask_for(config if isinstance(config, RunConfig) else None, environment))
+    tail = logs.Tail(secrets.mask)
     handler = logs.Handler(tail)
     handler.setFormatter(logging.Formatter(_LOG_FORMAT))
     logging.getLogger().addHandler(handler)
     return tail
 
 
-def _report(outcome: Outcome, code: int, environment: Mapping[str, str]) -> None:
+def _report(outcome: Outcome, code: int, environment: Mapping[str, str], secrets: logs.Secrets) -> None:
     process = Process.of(environment)
     if launch.collects(environment):
         launch.leave(Path(environment[launch.FOLDER_VARIABLE]), process.rank, outcome, code)
     elif process.is_first:
-        outcomes.emit(outcome, environment, sys.stdout)
+        outcomes.emit(outcome, environment, sys.stdout, secrets)
 
 
 def attempt(
@@ -156,11 +158,15 @@ def attempt(
     if isinstance(config, Exception):
         return outcomes.of_error(config, document, stage)
     board = board or _board(config, stage, environment)
+    heart = launch.heart_of(environment)
+    heart.allow("fetching model and data")
     try:
         hub.prepare(environment, config.workload)
-        with tempfile.TemporaryDirectory(prefix="attune-") as scratch:
+        # What is left behind goes with the pod: a file that cannot be removed must not fail a stage that is done.
+        with tempfile.TemporaryDirectory(prefix="attune-", ignore_cleanup_errors=True) as scratch:
             log = logging.getLogger("attune_trainer")
-            given = Context(config, stage, environment, Path(scratch), board, _now, log, stopper or stop.never())
+            stopper = stopper or stop.never()
+            given = Context(config, stage, environment, Path(scratch), board, _now, log, stopper, heart)
             if Process.of(environment).is_first:
                 progress.serve(board, progress.port(config, environment))
             outcome = _entry(stage)(given)
@@ -173,11 +179,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _board(config: RunConfig, stage: Stage, environment: Mapping[str, str]) -> progress.Board:
+def _board(
+    config: RunConfig, stage: Stage, environment: Mapping[str, str], mask: Callable[[str], str] = lambda text: text
+) -> progress.Board:
     """Where the stage says how far it is; of training, what is kept is left for the process that watches over it."""
     tells = launch.collects(environment) and Process.of(environment).is_first
     on_keep = partial(launch.leave_kept, environment) if tells else lambda _: None
-    return progress.Board(config.run.id, stage, config.run.attempt, _now, on_keep)
+    return progress.Board(config.run.id, stage, config.run.attempt, _now, on_keep=on_keep, mask=mask)
 
 
 def _entry(stage: Stage) -> Callable[[Context], Outcome]:
@@ -188,10 +196,14 @@ def _entry(stage: Stage) -> Callable[[Context], Outcome]:
 
 
 def _say_stopped(
-    document: dict[str, Any], stage: Stage, environment: Mapping[str, str], board: progress.Board | None
+    document: dict[str, Any],
+    stage: Stage,
+    environment: Mapping[str, str],
+    board: progress.Board | None,
+    secrets: logs.Secrets,
 ) -> None:
     outcome = outcomes.stopped(document, stage, board.kept() if board else {})
-    _report(outcome, outcomes.TERMINATED, environment)
+    _report(outcome, outcomes.TERMINATED, environment, secrets)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,11 @@ from attune_contract.enums import OutcomeState, Role, Stage
 from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RunConfig
 from attune_trainer.artifacts import RunFiles
+from attune_trainer.heart import Heart
 from attune_trainer.progress import Board
 from attune_trainer.stop import Stopper, never
 from attune_trainer.storage.resolve import Stores
+from attune_trainer.storage.retry import Retry
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Context:
         now: the wall clock, in UTC.
         log: for people who read the pod's log.
         stopper: knows whether the pod must go.
+        heart: is given signs of life.
     """
 
     config: RunConfig
@@ -39,20 +42,32 @@ class Context:
     now: Callable[[], datetime]
     log: logging.Logger
     stopper: Stopper = field(default_factory=never)
+    heart: Heart = field(default_factory=lambda: Heart(None))
 
     @cached_property
     def stores(self) -> Stores:
         """Opens stores by URI and role."""
-        return Stores(self.config, self.environment)
+        return Stores(self.config, self.environment, beat=self.heart.beat)
 
-    @cached_property
+    @property
     def run(self) -> RunFiles:
-        """The run's own files.
+        """The run's own files; with the keys as they are now, since an attempt outlives them.
 
         Raises:
             BlockedError: the output's Secret is missing.
         """
-        store = self.stores.open(Role.OUTPUT, self.config.workload.output.uri)
+        return self.run_with(self.stores.retry)
+
+    def run_with(self, retry: Retry) -> RunFiles:
+        """The same, with a patience of its own.
+
+        Args:
+            retry: how the store's own failures are repeated.
+
+        Raises:
+            BlockedError: the output's Secret is missing.
+        """
+        store = replace(self.stores, retry=retry).open(Role.OUTPUT, self.config.workload.output.uri)
         return RunFiles(store, self.config.run_uri, self.stage)
 
     def outcome(self, message: str) -> Outcome:

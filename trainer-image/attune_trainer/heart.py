@@ -6,6 +6,7 @@ Each sign says how long the next one may take, so that the watcher needs to know
 import json
 import os
 import statistics
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,14 +19,15 @@ FLOOR = 120.0
 FACTOR = 10
 """A step may take so many times as long as steps mostly do."""
 ALLOWANCE = 3600.0
-"""Seconds for what is no step: fetching and loading the model, the first step, saving the result."""
+"""Seconds without a sign of life for what is no step: the gang's meeting, loading the model, preparing the rows, the
+first step, saving. Files that go to or fro give signs themselves, so they may take as long as they move."""
 _REMEMBERED = 64
 _APART = 1.0
 """Seconds between two signs, at least: a file is not written for every step of a millisecond."""
 
 
 class Heart:
-    """One process's signs of life.
+    """One process's signs of life. Transfers of files give theirs from threads.
 
     Args:
         file: where to give them; None: nobody watches.
@@ -37,6 +39,7 @@ class Heart:
         self._file = file
         self._floor = floor
         self._clock = clock
+        self._lock = threading.Lock()
         self._steps: deque[float] = deque(maxlen=_REMEMBERED)
         self._step_began: float | None = None
         self._count = 0
@@ -77,6 +80,10 @@ class Heart:
         self._sign(max(self._floor, ALLOWANCE))
 
     def _sign(self, limit: float) -> None:
+        with self._lock:
+            self._write(limit)
+
+    def _write(self, limit: float) -> None:
         now, changed = self._clock(), limit != self._limit
         self._limit = limit
         if self._file is None or (now - self._written < _APART and not changed):
@@ -117,6 +124,8 @@ class Watcher:
         """What a process was doing that shows no progress for longer than it may, and for how many seconds; or None."""
         now = self._clock()
         for file in sorted(self._folder.glob("*.beat")):
+            if _has_ended(file.with_suffix(".pid")):
+                continue  # the others may take as long as they do
             text = file.read_text(encoding="utf-8")
             sign_of_life = (text, file.stat().st_mtime_ns)
             before = self._seen.get(file)
@@ -127,3 +136,14 @@ class Watcher:
             if now - before[1] > sign["limit"]:
                 return str(sign["doing"]), now - before[1]
         return None
+
+
+def _has_ended(pid: Path) -> bool:
+    """Whether the process is gone whose number a file holds."""
+    try:
+        os.kill(int(pid.read_text(encoding="utf-8")), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError):  # it does not say
+        return False
+    return False

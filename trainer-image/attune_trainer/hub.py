@@ -1,8 +1,9 @@
 """The Hugging Face Hub, for models named hf://org/name@revision. Offline unless the source of some model is one."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from attune_contract.spec import Workload
 from attune_trainer.errors import AccessDeniedError, ModelNotFoundError, StoreUnreachableError
@@ -41,12 +42,37 @@ def look(repo: str, revision: str | None, token: str | None) -> tuple[str, dict[
     return str(info.sha), files
 
 
-def download(repo: str, commit: str, names: list[str], target: Path, token: str | None) -> None:
-    """Copies some files of a model at a commit into a folder."""
+def download(
+    repo: str,
+    commit: str,
+    names: list[str],
+    target: Path,
+    token: str | None,
+    *,
+    beat: Callable[[], None] = lambda: None,
+) -> None:
+    """Copies some files of a model at a commit into a folder.
+
+    Args:
+        repo: `org/name`.
+        commit: the full one.
+        names: which files.
+        target: the folder.
+        token: for models that are not public.
+        beat: told of what has come, at least after each file.
+    """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import tqdm
+
+    class Beating(tqdm):  # type: ignore[misc]  # untyped; the one thing that is told how far it is
+        def update(self, n: float | None = 1) -> Any:
+            beat()
+            return super().update(n)
 
     with _translated(repo, commit):
-        snapshot_download(repo, revision=commit, allow_patterns=names, local_dir=target, token=token)
+        snapshot_download(
+            repo, revision=commit, allow_patterns=names, local_dir=target, token=token, tqdm_class=Beating
+        )
 
 
 def tensors(repo: str, commit: str, token: str | None) -> Iterator[Tensor]:

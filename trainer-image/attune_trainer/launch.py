@@ -18,6 +18,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,7 @@ from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RENDEZVOUS_PORT, RunConfig
 from attune_trainer import outcomes
 from attune_trainer.distributed import Process
-from attune_trainer.heart import Heart, floor_of
+from attune_trainer.heart import ALLOWANCE, Heart, floor_of
 
 FOLDER_VARIABLE = "ATTUNE_PROCESS_OUTCOMES"
 NODE_RANK_VARIABLE = "JOB_COMPLETION_INDEX"
@@ -62,6 +63,7 @@ def command(config: RunConfig, path: Path, environment: Mapping[str, str]) -> li
             f"--node-rank={environment.get(NODE_RANK_VARIABLE, '0')}",
             f"--master-addr={environment.get(MASTER_VARIABLE, 'localhost')}",
             f"--master-port={RENDEZVOUS_PORT}",
+            f"--rdzv-conf=timeout={ALLOWANCE:.0f}",  # a node may have to be added, or its image pulled
         ]
     processes = f"--nproc-per-node={processes_here(config)}"
     return [sys.executable, "-m", "torch.distributed.run", *where, processes, *train]
@@ -70,6 +72,12 @@ def command(config: RunConfig, path: Path, environment: Mapping[str, str]) -> li
 def is_several(config: RunConfig) -> bool:
     """Whether several processes train together."""
     return config.workload.resources.nodes > 1 or config.workload.resources.gpus_per_node > 1
+
+
+def node(config: RunConfig, environment: Mapping[str, str]) -> int | None:
+    """Which node of a gang this is; None where there is but one."""
+    number = environment.get(NODE_RANK_VARIABLE, "0")
+    return int(number) if config.workload.resources.nodes > 1 and number.isdecimal() else None
 
 
 def processes_here(config: RunConfig) -> int:
@@ -96,6 +104,11 @@ def heart_of(environment: Mapping[str, str]) -> Heart:
     return Heart(folder / f"{rank}.beat", floor_of(environment))
 
 
+def shared(environment: Mapping[str, str]) -> Path | None:
+    """A folder of this attempt alone that the processes of this node share; None: nobody watches over this one."""
+    return Path(environment[FOLDER_VARIABLE]) if collects(environment) else None
+
+
 def leave(folder: Path, rank: int, outcome: Outcome, code: int) -> None:
     """Leaves the outcome of one process to be found, in one step."""
     beside = folder / f".{rank}"
@@ -108,7 +121,7 @@ def leave_kept(environment: Mapping[str, str], kept: Mapping[str, Any]) -> None:
     folder, _ = _place(environment)
     checkpoint = kept.get("checkpoint")
     document = {**kept, "checkpoint": checkpoint.model_dump(mode="json") if checkpoint else None}
-    beside = folder / f".{KEPT}"
+    beside = folder / f".{KEPT}.{threading.get_ident()}"
     with suppress(OSError):  # a disk that is full is no reason to end a training
         beside.write_text(json.dumps(document), encoding="utf-8")
         beside.rename(folder / KEPT)
@@ -182,15 +195,25 @@ def first_failure(
     if said and (said[0] != ExitCode.DONE or code == ExitCode.DONE):
         return said
     if code != ExitCode.DONE:
-        return (128 - code if code < 0 else int(ExitCode.UNEXPECTED)), lost(document, kept(folder))
+        has_begun = any(folder.glob("*.pid"))
+        return (128 - code if code < 0 else int(ExitCode.UNEXPECTED)), lost(document, kept(folder), has_begun=has_begun)
     return int(ExitCode.DONE), None
 
 
-def lost(document: Mapping[str, Any], kept_fields: Mapping[str, Any]) -> Outcome:
-    """The Outcome where a process ended without a word."""
+def lost(document: Mapping[str, Any], kept_fields: Mapping[str, Any], *, has_begun: bool = True) -> Outcome:
+    """The Outcome where a process ended without a word.
+
+    Args:
+        document: the RunConfig, to say which run it was.
+        kept_fields: what the Outcome says however the stage ends.
+        has_begun: whether a process that trains ever began, on this node.
+    """
     message = (
         "A training process ended without a word, most likely killed from outside. The pod's log and its container's "
         "last state tell more; raise resources.memory if it was memory."
+        if has_begun
+        else f"No training process began: the nodes of the gang did not meet within {ALLOWANCE / 60:.0f} minutes, or "
+        "torchrun failed; the pod's log tells. Look whether all pods of the attempt run, and reach the first one."
     )
     return Outcome(
         **outcomes.identity(document),

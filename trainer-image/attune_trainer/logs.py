@@ -4,13 +4,15 @@ import logging
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import IO, TextIO
 
 from attune_contract import layout
 from attune_contract.enums import Role, Stage
 from attune_contract.outcome import LOG_LINES, MAX_LOG_LINE
 from attune_contract.runconfig import RunConfig
+from attune_trainer import launch
 from attune_trainer.artifacts import RunFiles
 from attune_trainer.data.quality import sensitive
 from attune_trainer.errors import StageError
@@ -25,6 +27,7 @@ SHORTEST = 6
 MASKED = "[secret]"
 _SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE_KEY", re.IGNORECASE)
 _SIGNED = re.compile(r"(?i)((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId)=)[^&\s\"']+")
+_IN_ADDRESS = re.compile(r"(?<=://)[^/\s:@]{0,256}:[^/\s@]{1,1024}(?=@)")
 _BEARER = re.compile(r"(?i)\b(authorization:\s*(?:bearer|basic)\s+|bearer\s+)[A-Za-z0-9._~+/=-]{8,}")
 _OF_TORCHRUN = re.compile(r"^[EW]\d{4} .*torch/distributed/elastic/")
 _log = logging.getLogger(__name__)
@@ -46,31 +49,50 @@ class Mask:
         if self._known:
             text = self._known.sub(MASKED, text)
         text = _BEARER.sub(rf"\1{MASKED}", _SIGNED.sub(rf"\1{MASKED}", text))
-        return sensitive.mask(text)
+        return sensitive.mask(_IN_ADDRESS.sub(MASKED, text))
 
 
-def mask_for(config: RunConfig | None, environment: Mapping[str, str]) -> Mask:
-    """The mask of a pod: the values of its Secrets, and of variables that are called like secrets."""
-    values = [value for name, value in environment.items() if _SECRET_NAMES.search(name)]
-    if config is not None:
-        stores = Stores(config, environment)
+class Secrets:
+    """What a pod must not say: the values of its Secrets, and of variables that are called like secrets.
+
+    Args:
+        config: names the Secrets; None: it cannot be read.
+        environment: the process's variables.
+    """
+
+    def __init__(self, config: RunConfig | None, environment: Mapping[str, str]) -> None:
+        self._config = config
+        self._environment = environment
+        self._seen: set[str] = set()
+        self.mask()
+
+    def __call__(self, text: str) -> str:
+        """A text without them, as they are now and as they were."""
+        return self.mask()(text)
+
+    def mask(self) -> Mask:
+        """Takes them out of text. Keys may have been rotated since, so they are read afresh; what was one stays one."""
+        self._seen |= {value for name, value in self._given() if _SECRET_NAMES.search(name)}
+        return Mask(self._seen)
+
+    def _given(self) -> Iterator[tuple[str, str]]:
+        yield from self._environment.items()
+        if self._config is None:
+            return
+        stores = Stores(self._config, self._environment)
         for role in Role:
-            try:
-                keys = stores.keys(role)
-            except StageError:  # the Secret is missing, so there is nothing to mask
-                continue
-            values += [value for name, value in keys.items() if _SECRET_NAMES.search(name)]
-    return Mask(values)
+            with suppress(StageError, OSError):  # the Secret is missing, so there is nothing to mask
+                yield from stores.keys(role).items()
 
 
 class Tail:
     """The last lines of a log, masked.
 
     Args:
-        mask: takes secrets out.
+        mask: makes what takes secrets out; asked each time that lines are wanted.
     """
 
-    def __init__(self, mask: Callable[[str], str]) -> None:
+    def __init__(self, mask: Callable[[], Callable[[str], str]]) -> None:
         self._mask = mask
         self._lines: deque[str] = deque(maxlen=MOST_LINES)
 
@@ -80,13 +102,15 @@ class Tail:
 
     def text(self) -> str:
         """All that is kept."""
-        return "".join(f"{self._mask(line)}\n" for line in list(self._lines))
+        mask = self._mask()
+        return "".join(f"{mask(line)}\n" for line in list(self._lines))
 
     def last(self) -> tuple[str, ...]:
         """The lines that an Outcome has room for; without what torchrun says once a process failed."""
         lines = [line for line in list(self._lines) if line.strip()]
         end = next((n for n, line in enumerate(lines) if _OF_TORCHRUN.match(line)), len(lines))
-        return tuple(self._mask(line)[:MAX_LOG_LINE] for line in lines[:end][-LOG_LINES:])
+        mask = self._mask()
+        return tuple(mask(line)[:MAX_LOG_LINE] for line in lines[:end][-LOG_LINES:])
 
 
 class Handler(logging.Handler):
@@ -137,5 +161,6 @@ def leave(config: RunConfig, environment: Mapping[str, str], stage: Stage, path:
 
 
 def leave_log(config: RunConfig, environment: Mapping[str, str], stage: Stage, tail: Tail) -> str | None:
-    """Writes the log of this attempt below the run."""
-    return leave(config, environment, stage, layout.attempt_log(stage, config.run.attempt), tail.text())
+    """Writes the log of this attempt, on this node, below the run."""
+    path = layout.attempt_log(stage, config.run.attempt, launch.node(config, environment))
+    return leave(config, environment, stage, path, tail.text())

@@ -1,6 +1,5 @@
 """Base models: where they come from, what is fetched, and what is refused. No torch here; `methods/` loads them."""
 
-import fcntl
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from typing import Any
 from attune_contract import uris
 from attune_contract.enums import Role
 from attune_contract.runconfig import MODEL_VOLUME_PATH, RunConfig
-from attune_trainer import digests, hub
+from attune_trainer import digests, hub, locks
 from attune_trainer.errors import (
     BlockedError,
     InvalidConfigurationError,
@@ -215,8 +214,7 @@ class ModelSource:
     def _fill(self, folder: Path, listing: Listing, names: list[str]) -> None:
         """Fills a folder beside, then renames: a reader sees a whole model or none. One process fills, others wait."""
         beside = folder.with_name(f".{folder.name}.part")
-        with folder.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # given back by the kernel, however this process ends
+        with locks.alone(folder.with_suffix(".lock"), self.stores.beat):
             if folder.is_dir():
                 return
             _log.info("fetching %d files of %s", len(names), self.uri)
@@ -229,7 +227,7 @@ class ModelSource:
         parsed = uris.parse(self.uri)
         if parsed.scheme == "hf":
             token = self.stores.keys(Role.MODEL).get("HF_TOKEN")
-            hub.download(parsed.path, str(listing.revision), names, target, token)
+            hub.download(parsed.path, str(listing.revision), names, target, token, beat=self.stores.beat)
             return
         store, prefix = self._store()
         for name in names:

@@ -1,8 +1,10 @@
 """How an attempt ended, said once: as the Outcome in the termination message and as an exit code."""
 
 import logging
+import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO
@@ -75,15 +77,35 @@ def identity(document: Mapping[str, Any]) -> dict[str, Any]:
     return {"run_id": str(run.get("id", "")), "attempt": attempt if isinstance(attempt, int) else 1}
 
 
-def emit(outcome: Outcome, environment: Mapping[str, str], out: TextIO) -> None:
-    """Writes the Outcome where the operator looks for it, or prints it where there is no such place (a laptop)."""
+def emit(outcome: Outcome, environment: Mapping[str, str], out: TextIO, mask: Callable[[str], str]) -> None:
+    """Writes the Outcome where the operator looks for it, or prints it where there is no such place (a laptop).
+
+    Args:
+        outcome: how the stage ended.
+        environment: says where that place is.
+        out: where it is printed.
+        mask: takes secrets out of what is said in words; errors quote addresses.
+    """
+    said = tuple(mask(warning) for warning in outcome.warnings)
+    outcome = outcome.model_copy(update={"message": mask(outcome.message), "warnings": said})
     text = outcome.dumps()
     given = environment.get(PATH_VARIABLE)
     path = Path(given or TERMINATION_LOG)
     if not given and not path.exists():
         print(outcome.model_dump_json(indent=2, exclude_none=True), file=out)
         return
-    path.write_text(text, encoding="utf-8")
+    _put(path, text.encode())
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Writes a file in one go: a process that ends meanwhile leaves no empty one."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(descriptor, data)
+        with suppress(OSError):  # a pipe has no length
+            os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)
 
 
 def _translated(error: BaseException) -> StageError:

@@ -37,7 +37,8 @@ class Board:
         stage: the stage.
         attempt: which one at it.
         now: the wall clock, in UTC.
-        on_keep: told of what the Outcome says however the stage ends, each time that changes.
+        on_keep: told, by one thread at a time, of what the Outcome says however the stage ends, each time that changes.
+        mask: takes secrets out of what is said in words.
     """
 
     def __init__(
@@ -46,11 +47,14 @@ class Board:
         stage: Stage,
         attempt: int,
         now: Callable[[], datetime],
+        *,
         on_keep: Callable[[Mapping[str, Any]], None] = lambda _: None,
+        mask: Callable[[str], str] = lambda text: text,
     ) -> None:
         self._now = now
         self._on_keep = on_keep
-        self._lock = threading.Lock()
+        self._mask = mask
+        self._lock = threading.RLock()
         self._kept: dict[str, Any] = {}
         self._progress = Progress(run_id=run_id, stage=stage, attempt=attempt, updated_at=_rfc3339(now()))
 
@@ -62,9 +66,9 @@ class Board:
     def warn(self, text: str) -> None:
         """Adds a sentence to what went wrong without ending the stage; the last few are kept."""
         with self._lock:
-            said = (*self._progress.warnings, text)[-MOST_WARNINGS:]
+            said = (*self._progress.warnings, self._mask(text))[-MOST_WARNINGS:]
             self._progress = self._progress.model_copy(update={"warnings": said, "updated_at": _rfc3339(self._now())})
-        self._on_keep(self.kept())
+            self._on_keep(self.kept())
 
     def keep(self, checkpoint: Artifact | None, resumed_from_step: int) -> None:
         """Takes down what the Outcome says however the stage ends.
@@ -75,7 +79,7 @@ class Board:
         """
         with self._lock:
             self._kept = {"checkpoint": checkpoint, "resumed_from_step": resumed_from_step}
-        self._on_keep(self.kept())
+            self._on_keep(self.kept())
 
     def kept(self) -> dict[str, Any]:
         """The same, as fields of an Outcome, with the warnings."""

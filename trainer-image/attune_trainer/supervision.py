@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -53,6 +54,7 @@ class _Supervisor:
         self._document = config.model_dump(mode="json")
         self._environment = environment
         self._folder = folder
+        self._secrets = logs.Secrets(config, environment)
         self._killed_before = out_of_memory_kills(_CGROUP)
         self._child = subprocess.Popen(  # noqa: S603 - our own command
             launch.command(config, path, environment),
@@ -63,7 +65,9 @@ class _Supervisor:
             text=True,
             errors="replace",
         )
-        self._tail = logs.Tail(logs.mask_for(config, environment))
+        self._tail = logs.Tail(self._secrets.mask)
+        self._saying = threading.Lock()
+        self._said: int | None = None
         # The processes give up first, so that there is time left to say what they said.
         grace = config.grace_seconds + MARGIN / 2
         self._stopper = Stopper(self._give_up, outcomes.TERMINATED, grace, on_ask=self._pass_on)
@@ -76,9 +80,20 @@ class _Supervisor:
     def work(self) -> int:
         """Until all is over; the exit code."""
         code, outcome = self._watch()
-        if outcome:
-            outcomes.emit(self._with_log(outcome), self._environment, sys.stdout)
-        return code
+        return self._say(code, self._with_log(outcome) if outcome else None)
+
+    def _say(self, code: int, outcome: Outcome | None) -> int:
+        """Says how it ended, once: the thread that watches and the one that hears signals may both come to it.
+
+        Returns:
+            The exit code that goes with what was said.
+        """
+        with self._saying:
+            if self._said is None:
+                if outcome:
+                    outcomes.emit(outcome, self._environment, sys.stdout, self._secrets)
+                self._said = code
+            return self._said
 
     def _watch(self) -> tuple[int, Outcome | None]:
         watcher = heart.Watcher(self._folder)
@@ -114,7 +129,8 @@ class _Supervisor:
         self._kill()
         ranks = sorted(self._folder.glob("*.stacks"), key=lambda p: int(p.stem))
         text = "".join(f"process {p.stem}\n{p.read_text(encoding='utf-8', errors='replace')}\n" for p in ranks)
-        path = layout.attempt_stacks(Stage.TRAIN, self._config.run.attempt)
+        node = launch.node(self._config, self._environment)
+        path = layout.attempt_stacks(Stage.TRAIN, self._config.run.attempt, node)
         uri = logs.leave(self._config, self._environment, Stage.TRAIN, path, text)
         where = f" Where each process stood: {uri}." if uri else ""
         return Outcome(
@@ -137,12 +153,9 @@ class _Supervisor:
     def _give_up(self) -> None:
         """Last words where the processes took longer than the pod has."""
         self._kill()
-        said = launch.spoken(self._folder)
-        outcome = said[1] if said else None
         late = outcomes.stopped(self._document, Stage.TRAIN, launch.kept(self._folder))
-        outcomes.emit(outcome or late, self._environment, sys.stdout)
-        if said and outcome:
-            os._exit(said[0])
+        code, outcome = launch.spoken(self._folder) or (outcomes.TERMINATED, None)
+        os._exit(self._say(code if outcome else outcomes.TERMINATED, outcome or late))
 
     def _kill(self) -> None:
         for pid in self._pids():

@@ -24,14 +24,6 @@ def demand(config: RunConfig) -> None:
         raise InvalidConfigurationError(" ".join(refusals))
 
 
-def _later(work: Workload) -> Iterator[str]:
-    """Fields that a later version acts on."""
-    asked = {"spec.training.checkpoint": work.training.checkpoint is not None}
-    yield from (
-        f"{name} is not supported in this version; leave it out." for name, is_asked in asked.items() if is_asked
-    )
-
-
 def _metrics(work: Workload) -> Iterator[str]:
     """Metrics that the method does not have."""
     known = metrics_of(work.method).known
@@ -170,7 +162,6 @@ def _classification(work: Workload) -> Iterator[str]:
 
 
 _CHECKS: tuple[Callable[[Workload], Iterator[str]], ...] = (
-    _later,
     _metrics,
     _settings,
     _baselines,

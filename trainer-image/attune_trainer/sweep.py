@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from attune_contract.enums import Role
@@ -20,7 +21,7 @@ from attune_trainer.storage.resolve import Stores
 
 
 def sweep(config: RunConfig, environment: Mapping[str, str]) -> int:
-    """Removes everything below a run's prefix.
+    """Removes everything below a run's prefix, and what is left of uploads that never became objects.
 
     The manifest goes last: while it is there, what is left still says what it was.
 
@@ -42,6 +43,8 @@ def sweep(config: RunConfig, environment: Mapping[str, str]) -> int:
         return 0
     for uri in sorted(found, key=lambda uri: (uri == f"{prefix}manifest.json", uri)):
         store.delete(uri)
+    with suppress(StageError):  # keys that may remove objects need not be able to see what never became one
+        store.drop_uploads(prefix)
     return len(found)
 
 

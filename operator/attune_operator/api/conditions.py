@@ -145,20 +145,26 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory"
     """Model, batch or sequence do not fit. Final: a smaller batch or sequence, LoRA, or more memory would help."""
     DIVERGED = "Diverged"
-    """The loss became NaN or infinite. Final: lower training.learningRate, or look for broken rows."""
+    """The loss became NaN or infinite, or exploded and stayed so. Final: lower training.learningRate, or look for
+    broken rows."""
     NO_PROGRESS = "NoProgress"
-    """The trainer made no step for too long and ended itself; tried again up to spec.retryLimit."""
+    """Training gave no sign of life for too long (where its processes stood is in reports/attempts/ below the run), or
+    another stage ran for more than a day; it was ended, and is tried again up to spec.retryLimit."""
+    PROCESS_LOST = "ProcessLost"
+    """A process of the trainer ended without a word, as one that was killed does; mostly for want of memory, and then
+    more of spec.resources.memory helps. Tried again up to spec.retryLimit."""
 
     POD_FAILED = "PodFailed"
     """A pod ended with an error that nobody foresaw, or cannot start; the message has its last words."""
     POD_DISRUPTED = "PodDisrupted"
-    """The cluster ended a pod: drain, preemption, lost node. Another attempt follows; it is not counted."""
+    """The cluster ended a pod, or its node refused it: drain, preemption, eviction, a device plugin that is away.
+    Another attempt follows; it is not counted."""
     NODE_LOST = "NodeLost"
     """A pod's node was out of reach for so long that its end was not waited for. Another attempt follows; it is not
     counted."""
     EVICTED_BY_QUEUE = "EvictedByQueue"
     """Kueue took the quota away, for a Job of higher priority or because its queue was stopped. Another attempt waits
-    for quota; it is not counted."""
+    for quota, unless the Workload was deactivated (QueueRefused); it is not counted."""
     TERMINATED = "Terminated"
     """A pod was told to stop from outside; another attempt follows."""
     UNEXPECTED_ERROR = "UnexpectedError"
@@ -166,7 +172,8 @@ class Reason(StrEnum):
     JOB_LOST = "JobLost"
     """Somebody deleted the Job or the pods of an attempt. Another attempt follows; it is not counted."""
     OUTCOME_LOST = "OutcomeLost"
-    """The Job completed but its result could not be read; another attempt reports it again, in seconds."""
+    """The Job completed but its result could not be read; another attempt reports it again, in seconds. Counted only
+    where it happens twice in a row."""
     RETRIES_EXHAUSTED = "RetriesExhausted"
     """A stage failed more often than spec.retryLimit allows; the message gives the last failure."""
 

@@ -95,6 +95,9 @@ class TuningRuntimeSpec(Frozen):
     retention: Duration = DEFAULT_RETENTION
     """How long Jobs and pods of a run stay, for their logs, after it has ended, such as `24h`; `0s` removes them at
     once. The FineTuneJob itself stays until you delete it, and the logs of failed attempts are in the run's reports."""
+    stall_timeout: Duration = "2m"
+    """How long a training process may show no progress, such as `2m`, before it counts as hung; ten times its median
+    step where that is longer. The attempt is then ended with the stacks of all its processes, and made again."""
     trust_remote_code: bool = False
     """Lets a model's own Python code run in the pods. Leave it false unless you have read that code."""
 

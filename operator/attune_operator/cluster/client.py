@@ -84,7 +84,8 @@ class Kube:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise refusal(0, method, path, str(error) or type(error).__name__) from error
         if response.status >= 400:  # noqa: PLR2004 - HTTP
-            raise refusal(response.status, method, path, text.decode(errors="replace"))
+            wait = response.getheader("Retry-After", "")
+            raise refusal(response.status, method, path, text.decode(errors="replace"), wait)
         try:
             answer: JSON = json.loads(text)
         except ValueError as error:  # cut off on its way, or from something before the API server

@@ -22,7 +22,7 @@ _BY_STATUS: dict[int, type[APIError]] = {
 }
 
 
-def refusal(status: int, method: str, path: str, body: str) -> APIError:
+def refusal(status: int, method: str, path: str, body: str, retry_after: str = "") -> APIError:
     """The error for an HTTP answer.
 
     Args:
@@ -30,12 +30,15 @@ def refusal(status: int, method: str, path: str, body: str) -> APIError:
         method: the verb, for the message.
         path: what it was about, for the message.
         body: the answer; a `Status` object's message and reason are taken from it.
+        retry_after: the header Retry-After, with 429 and 5xx; API servers send whole seconds.
     """
     message, reason = _status(body)
     text = f"{method} {path.partition('?')[0]}: {message}"
     if status == 409 and reason == "AlreadyExists":  # noqa: PLR2004 - HTTP
         return AlreadyExistsError(text)
-    return _BY_STATUS.get(status, UnavailableError)(text)
+    if kind := _BY_STATUS.get(status):
+        return kind(text)
+    return UnavailableError(text, float(retry_after) if retry_after.isdecimal() else 0.0)
 
 
 def _status(body: str) -> tuple[str, str]:

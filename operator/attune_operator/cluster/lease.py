@@ -112,21 +112,28 @@ class Leadership:
             found = await self._client.get(self._path(NAME))
         except NotFoundError:
             body = {"apiVersion": API, "kind": "Lease", "metadata": {"name": NAME, "namespace": self._namespace}}
-            await self._client.create(self._path(), {**body, "spec": self._spec({})})
+            mine = self._spec({})
+            await self._client.create(self._path(), {**body, "spec": mine})
+            self._note(mine)
             return True
         spec = found.get("spec", {})
         if not self._may_take(spec):
             return False
-        await self._client.replace(self._path(NAME), {**found, "spec": self._spec(spec)})
+        mine = self._spec(spec)
+        await self._client.replace(self._path(NAME), {**found, "spec": mine})
+        self._note(mine)
         return True
 
     def _may_take(self, spec: JSON) -> bool:
-        holder = spec.get("holderIdentity") or ""
-        state = f"{holder}|{spec.get('renewTime')}"
+        self._note(spec)
+        expired = self._clock() - self._seen[1] > spec.get("leaseDurationSeconds", DURATION_SECONDS)
+        return self._holder in ("", self._identity) or expired
+
+    def _note(self, spec: JSON) -> None:
+        """Remembers who holds the Lease, and since when it has been as it is."""
+        state = f"{spec.get('holderIdentity') or ''}|{spec.get('renewTime')}"
         if state != self._seen[0]:
             self._seen = (state, self._clock())
-        expired = self._clock() - self._seen[1] > spec.get("leaseDurationSeconds", DURATION_SECONDS)
-        return holder in ("", self._identity) or expired
 
     def _spec(self, before: JSON) -> JSON:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,7 +1,5 @@
 """What the cluster shows of one run, or of one look: Jobs, pods, Events; read afresh from the API server."""
 
-import asyncio
-from datetime import datetime
 from typing import Any
 
 from attune_contract.outcome import Outcome
@@ -13,7 +11,7 @@ from attune_operator.cluster.client import Kube, pages, path_to
 from attune_operator.cluster.objects import is_ours
 from attune_operator.errors import NotFoundError
 from attune_operator.finetunejob.masking import masked
-from attune_operator.finetunejob.snapshot import JobState, LookView, PodView, Warned
+from attune_operator.finetunejob.snapshot import JobState, LookView, PodView
 from attune_operator.finetunejob.views import job_view, pod_view
 from attune_operator.finetunejob.waiting import why_waiting
 from attune_operator.naming import JOB_NAME_LABEL, RUN_LABEL, TUNED_MODELS
@@ -76,13 +74,6 @@ async def pods_of(client: Kube, namespace: str, uid: str) -> list[PodView]:
     return [pod_view(p) async for p in listed]
 
 
-async def warnings(client: Kube, namespace: str, names: tuple[str, ...], since: datetime) -> tuple[Warned, ...]:
-    """Warning Events about these objects since a moment, newest first."""
-    found = await asyncio.gather(*(_events(client, namespace, name) for name in names))
-    events = [e for group in found for e in group if _when(e) >= since]
-    return tuple(Warned(e.get("reason", ""), e.get("message", "")) for e in sorted(events, key=_when, reverse=True))
-
-
 async def job(client: Kube, namespace: str, name: str) -> JSON | None:
     """The Job of that name, whoever made it, or None where there is none."""
     try:
@@ -113,15 +104,3 @@ async def look(client: Kube, namespace: str, name: str, uid: str) -> LookView | 
     outcome = next((o for p in pods if (o := Outcome.loads(p.termination_message))), None)
     said = next((p.termination_message for p in pods if p.termination_message), "") or view.disrupted or view.failure
     return LookView(over=True, outcome=outcome, words=masked(said.strip()[-500:]))
-
-
-async def _events(client: Kube, namespace: str, name: str) -> list[JSON]:
-    selector = f"involvedObject.name={name},type=Warning"
-    found = await client.get(path_to("v1", "events", namespace, fieldSelector=selector))
-    return list(found["items"])
-
-
-def _when(event: JSON) -> datetime:
-    series = event.get("series") or {}
-    text = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-    return datetime.fromisoformat(text or event["metadata"]["creationTimestamp"])

@@ -8,11 +8,12 @@ from pydantic import ValidationError
 
 from attune_contract.progress import Progress
 from attune_contract.runconfig import PROGRESS_PORT
+from attune_operator.workqueue import Key
 
 TIMEOUT_SECONDS = 2
 MAX_BYTES = 65536
 LONGEST_WAIT_SECONDS = 300.0
-PATIENCE_SECONDS = 0.05
+ANSWER_SECONDS = 0.05
 """A pod answers in a few milliseconds. One that does not (lost node, dropped packets) must not hold up a worker: its
 answer, if one comes, is there at the next look."""
 
@@ -33,27 +34,33 @@ class ProgressPoller:
         self._session = session
         self._every = every
         self._clock = clock
-        self._next: dict[str, tuple[float, float]] = {}
-        self._asked: dict[str, asyncio.Task[Progress | None]] = {}
+        self._next: dict[Key, tuple[float, float]] = {}
+        self._asked: dict[Key, asyncio.Task[Progress | None]] = {}
 
-    async def poll(self, run_id: str, address: str) -> Progress | None:
-        """The progress of the pod at this address; None where it is too early to ask, or it has not answered yet."""
+    async def poll(self, key: Key, run_id: str, address: str) -> Progress | None:
+        """The progress of a run; None where it is too early to ask, or its pod has not answered yet.
+
+        Args:
+            key: the run.
+            run_id: its UID, which an answer must bear.
+            address: of its pod.
+        """
         now = self._clock()
-        due, wait = self._next.get(run_id, (now, self._every))
-        if address and now >= due and run_id not in self._asked:
-            self._next[run_id] = (now + wait, min(LONGEST_WAIT_SECONDS, 2 * wait))
-            self._asked[run_id] = asyncio.create_task(self._ask(f"[{address}]" if ":" in address else address))
-        if (asked := self._asked.get(run_id)) is None:
+        due, wait = self._next.get(key, (now, self._every))
+        if address and now >= due and key not in self._asked:
+            self._next[key] = (now + wait, min(LONGEST_WAIT_SECONDS, 2 * wait))
+            self._asked[key] = asyncio.create_task(self._ask(f"[{address}]" if ":" in address else address))
+        if (asked := self._asked.get(key)) is None:
             return None
-        await asyncio.wait((asked,), timeout=PATIENCE_SECONDS)
+        await asyncio.wait((asked,), timeout=ANSWER_SECONDS)
         if not asked.done():
             return None
-        self._asked.pop(run_id, None)
+        self._asked.pop(key, None)
         sample = asked.result()
         # Pod addresses are reused: an answer counts only if it comes from this run.
         if sample is None or sample.run_id != run_id:
             return None
-        self._next[run_id] = (now + self._every, self._every)
+        self._next[key] = (now + self._every, self._every)
         return sample
 
     async def _ask(self, host: str) -> Progress | None:
@@ -65,8 +72,8 @@ class ProgressPoller:
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError):
             return None
 
-    def forget(self, run_id: str) -> None:
-        """Drops what is remembered of a run that ended."""
-        self._next.pop(run_id, None)
-        if (asked := self._asked.pop(run_id, None)) is not None:
+    def forget(self, key: Key) -> None:
+        """Drops what is remembered of a run that ended, or is gone."""
+        self._next.pop(key, None)
+        if (asked := self._asked.pop(key, None)) is not None:
             asked.cancel()

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
+
 from attune_contract.quantities import seconds
 from attune_operator import naming
 from attune_operator.api.conditions import Reason
 from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.tunedmodel import TunedModel
-from attune_operator.api.tuningruntime import DEFAULT_RETENTION
+from attune_operator.api.tuningruntime import DEFAULT_RETENTION, TuningRuntime
 from attune_operator.cluster import apply, nodes, objects, observe
 from attune_operator.cluster.client import Kube
 from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.finetunejob import sweep
-from attune_operator.finetunejob.leftovers import PATIENCE, overdue
+from attune_operator.finetunejob.leftovers import OVERDUE, overdue
 from attune_operator.finetunejob.snapshot import JobView, PodView, Warned
 from attune_operator.finetunejob.views import job_view
 from attune_operator.reporting import report
@@ -27,11 +30,14 @@ from attune_operator.workqueue import Key
 JSON = dict[str, Any]
 LOOK_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 60.0
-UNREADABLE_SECONDS = 3600.0
+RUNTIME_UNREADABLE_SECONDS = 3600.0
+"""How soon a runtime that could not be read is looked at again: nothing but cleaning up waits for it."""
 SPOKEN_OF = timedelta(minutes=1)
 """A deletion that takes longer says what it waits for."""
-WARNINGS_AGE = timedelta(minutes=10)
+SWEEP_WARNINGS = timedelta(minutes=10)
 """Older warnings are about something that has passed."""
+MANY_ATTEMPTS = 5
+"""A run of fewer attempts leaves so few Jobs that they stay until its end."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Afterlife:
     client: Kube
     runtimes: Runtimes
     settings: Settings
+    warnings: Warnings
 
     async def prune(self, run: FineTuneJob, now: datetime) -> float | None:
         """Removes Jobs and pods of a run that ended, once its runtime's retention is over.
@@ -53,16 +60,31 @@ class Afterlife:
             return None
         runtime, problems = await self.runtimes.find(run.spec.runtime)
         if problems:
-            return UNREADABLE_SECONDS  # its retention may be longer than the default
-        kept = timedelta(seconds=seconds(runtime.spec.retention if runtime else DEFAULT_RETENTION))
-        due = (datetime.fromisoformat(completed) + kept - now).total_seconds()
+            return RUNTIME_UNREADABLE_SECONDS  # its retention may be longer than the default
+        due = (datetime.fromisoformat(completed) + _retention(runtime) - now).total_seconds()
         if due > 0:
             return due
-        for job in await observe.jobs_of(self.client, run.metadata.namespace, run.metadata.uid):
-            # A Job that is not over is none that was recorded: never ended from here.
-            if objects.is_ours(job, run.metadata.uid) and job_view(job).over:
-                await apply.prune_job(self.client, job)
+        for job in await self._ended(run):
+            await apply.prune_job(self.client, job)
         return None
+
+    async def thin(self, run: FineTuneJob, runtime: TuningRuntime | None, now: datetime) -> None:
+        """Removes Jobs and pods of attempts that ended longer ago than the retention, while their run goes on.
+
+        One that is disrupted again and again for days would fill its namespace with dead pods.
+        """
+        if len(run.status.attempts) < MANY_ATTEMPTS:
+            return
+        for job in await self._ended(run):
+            ended = job_view(job).ended_at
+            if ended and now - datetime.fromisoformat(ended) > _retention(runtime):
+                await apply.prune_job(self.client, job)
+
+    async def _ended(self, run: FineTuneJob) -> list[JSON]:
+        """The run's Jobs that are over. One that is not is none that was recorded: it is never ended from here."""
+        uid = run.metadata.uid
+        found = await observe.jobs_of(self.client, run.metadata.namespace, uid)
+        return [job for job in found if objects.is_ours(job, uid) and job_view(job).over]
 
     async def guard(self, stored: JSON) -> JSON:
         """Makes sure, before anything is written below a run's prefix, that its deletion will wait for the sweep."""
@@ -86,7 +108,7 @@ class Afterlife:
         now = datetime.now(UTC)
         if (alive := await self._alive(run)) is not None:
             if now - datetime.fromisoformat(stored["metadata"]["deletionTimestamp"]) > SPOKEN_OF:
-                said = sweep.waits_for(overdue(alive, now, PATIENCE) or alive)
+                said = sweep.waits_for(overdue(alive, now, OVERDUE) or alive)
                 await report(self.client, stored, Reason.SWEEPING, said, now, stalled=False)
             return LOOK_SECONDS
         if use := await self._in_use(run):
@@ -112,6 +134,13 @@ class Afterlife:
         pods = tuple(
             p for p in await observe.pods_of(self.client, namespace, run.metadata.uid) if p.name.startswith(name)
         )
+        if found is not None and not sweep.is_one(found, run.metadata.uid):
+            message = (
+                f"The run's files cannot be removed: Job {name} is there and is none of this operator's. Delete or "
+                f"rename it, and it goes on by itself. {sweep.LET_GO}"
+            )
+            await report(self.client, stored, Reason.SWEEP_FAILED, message, now, stalled=True)
+            return LOOK_AGAIN_SECONDS
         job = job_view(found) if found else None
         decision = sweep.decide(job, pods, now, await self._warnings(namespace, job, pods, now))
         if decision.done and found is not None:
@@ -137,6 +166,9 @@ class Afterlife:
             return LOOK_AGAIN_SECONDS
         try:
             await apply.create_unowned(self.client, sweep.job(run, runtime, now, self.settings))
+        except ValidationError as error:  # a run or a runtime of another version
+            said = f"The run's files cannot be removed: its pods cannot be told where they are: {error} {sweep.LET_GO}"
+            await report(self.client, stored, Reason.SWEEP_FAILED, said, now, stalled=True)
         except apply.RejectedError as error:
             if "being terminated" in str(error):
                 # Nothing can be made in a namespace that goes; it must not hang on our finalizer.
@@ -153,10 +185,10 @@ class Afterlife:
     ) -> tuple[Warned, ...]:
         """Warning Events about a sweep that is late to start."""
         started = any(p.phase != "Pending" for p in pods)
-        if job is None or job.over or started or now - job.created < sweep.PATIENCE:
+        if job is None or job.over or started or now - job.created < sweep.LATE_TO_START:
             return ()
         names = (job.name, *(p.name for p in pods))
-        return await observe.warnings(self.client, namespace, names, now - WARNINGS_AGE)
+        return await self.warnings.about(namespace, names, now - SWEEP_WARNINGS)
 
     async def _alive(self, run: FineTuneJob) -> tuple[PodView, ...] | None:
         """Ends what still runs of a run; the pods of it that are left, or None where nothing is.
@@ -187,3 +219,7 @@ class Afterlife:
         rest = [f for f in stored["metadata"].get("finalizers", []) if f != naming.SWEEP_FINALIZER]
         await apply.set_finalizers(self.client, stored, rest)
         return None
+
+
+def _retention(runtime: TuningRuntime | None) -> timedelta:
+    return timedelta(seconds=seconds(runtime.spec.retention if runtime else DEFAULT_RETENTION))

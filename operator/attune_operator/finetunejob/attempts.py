@@ -1,23 +1,28 @@
 """The record of attempts, brought up to what the cluster shows. Pure.
 
-The record in `status.attempts` is the run's memory. A Job that ended is judged once, recorded, and never looked at
-again; so the record survives Jobs and pods that somebody cleans away. Retry, suspension, preemption, a lost node and an
-empty budget are one mechanism: this attempt ends, and another of the whole gang begins once nothing of it is left.
+The record in `status.attempts` is the run's memory. A Job that ended is judged once and recorded, so that the record
+survives Jobs and pods that somebody cleans away. Of an attempt that was ended from outside, what its pods say as they
+go is added. Retry, suspension, preemption, a lost node and an empty budget are one mechanism: this attempt ends, and
+another of the whole gang begins once nothing of it is left.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from attune_contract.enums import OutcomeState
 from attune_contract.outcome import Outcome
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt
-from attune_operator.finetunejob.classify import Ending, completed, failed
-from attune_operator.finetunejob.snapshot import JobState, Snapshot
+from attune_operator.finetunejob.classify import Ending, completed, failed, said
+from attune_operator.finetunejob.masking import masked
+from attune_operator.finetunejob.snapshot import JobState, PodView, Snapshot
 from attune_operator.timing.moments import stamp
 
 OPEN = frozenset({AttemptState.PENDING, AttemptState.RUNNING})
 """States of an attempt that has not ended."""
+_ENDED_FROM_OUTSIDE = frozenset({Reason.SUSPENDED, Reason.BUDGET_EXCEEDED, Reason.EVICTED_BY_QUEUE})
+"""Reasons of an attempt that is recorded as over before its pods are: they save a checkpoint, and say so."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def settle(snapshot: Snapshot) -> Settled:
     recorded = Settled(tuple(snapshot.run.status.attempts))
     attempt = recorded.open
     if attempt is None:
-        return recorded
+        return _heard(recorded, snapshot)
     attempt = _observed(attempt, snapshot)
     ending = _ending(attempt, snapshot)
     if ending is None:
@@ -57,8 +62,7 @@ def ended(attempt: Attempt, seen: Snapshot, ending: Ending) -> Attempt:
     """An attempt as it is recorded when it is over."""
     # The pods know when they ended; the operator may have been down since, and that time costs nobody anything.
     over = not any(p.alive for p in seen.pods)
-    finished = (max((p.finished_at for p in seen.pods), default="") if over else "") or stamp(seen.now)
-    said = ending.outcome
+    finished = (_finished(seen.pods) if over else "") or stamp(seen.now)
     return attempt.model_copy(
         update={
             "held_since": _held_since(attempt, seen),
@@ -67,11 +71,45 @@ def ended(attempt: Attempt, seen: Snapshot, ending: Ending) -> Attempt:
             "reason": ending.reason,
             "message": ending.message,
             "exit_code": ending.exit_code,
-            "resumed_from_step": (said and said.resumed_from_step) or attempt.resumed_from_step,
-            "warnings": (said and said.warnings) or attempt.warnings,
+            **_told(attempt, ending.outcome),
             "end_time": finished,
         }
     )
+
+
+def _told(attempt: Attempt, outcome: Outcome | None) -> dict[str, object]:
+    """What an Outcome adds to the record of its attempt."""
+    if outcome is None:
+        return {}
+    # 0 is a step as well: it began at the beginning.
+    resumed = outcome.resumed_from_step if outcome.resumed_from_step is not None else attempt.resumed_from_step
+    return {"resumed_from_step": resumed, "warnings": outcome.warnings or attempt.warnings}
+
+
+def _heard(recorded: Settled, seen: Snapshot) -> Settled:
+    """The record with what the pods of an attempt that was ended from outside said as they ended, once they have."""
+    last, pods = recorded.last, seen.pods
+    if last is None or last.reason not in _ENDED_FROM_OUTSIDE or last.exit_code is not None:
+        return recorded
+    if any(p.alive for p in pods) or all(p.exit_code is None for p in pods):
+        return recorded
+    heard = [(said(p, last), p) for p in pods]
+    outcome, pod = min(heard, key=lambda h: 2 if h[0] is None else 1 if h[0].checkpoint is None else 0)
+    update = {
+        "held_since": _held_since(last, seen),
+        "exit_code": pod.exit_code,
+        "end_time": _finished(pods) or last.end_time,
+        **_told(last, outcome),
+    }
+    if outcome is None or outcome.state is OutcomeState.SUCCEEDED:  # the next attempt finds it done, and says so
+        return Settled((*recorded.attempts[:-1], last.model_copy(update=update)))
+    update["message"] = f"{last.message} {outcome.message}".strip()
+    return Settled((*recorded.attempts[:-1], last.model_copy(update=update)), outcome)
+
+
+def _finished(pods: tuple[PodView, ...]) -> str:
+    """When the last pod ended, RFC 3339; empty where that is not known."""
+    return max((p.finished_at for p in pods), default="")
 
 
 def _held_since(attempt: Attempt, seen: Snapshot) -> str | None:
@@ -91,7 +129,7 @@ def _observed(attempt: Attempt, seen: Snapshot) -> Attempt:
     if sample is not None and mine and sample.resumed_from_step and attempt.resumed_from_step is None:
         update["resumed_from_step"] = sample.resumed_from_step
     if sample is not None and mine and sample.warnings:
-        update["warnings"] = sample.warnings
+        update["warnings"] = tuple(masked(w) for w in sample.warnings)
     return attempt.model_copy(update=update) if update else attempt
 
 

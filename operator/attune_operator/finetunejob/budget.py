@@ -5,11 +5,12 @@ a person or for a larger budget uses up neither. The train stage is told what is
 stops by itself, with a checkpoint; what does not stop is ended by the operator.
 """
 
+import math
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from attune_contract.enums import Stage
-from attune_contract.quantities import seconds
+from attune_contract.quantities import duration_text, seconds
 from attune_operator.api.conditions import Reason
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tuningruntime import TuningRuntime
@@ -21,6 +22,7 @@ WORTH_STARTING = 0.05
 """Share of a limit that must be left for another attempt once one has stopped at it: clocks of nodes differ, and an
 attempt that only loads the model would cost without getting further."""
 _HOUR = Decimal(3600)
+_CENT = Decimal("0.01")
 
 
 def left(
@@ -71,19 +73,35 @@ def exhausted(
         return None
     stopped = bool(attempts) and attempts[-1].reason == Reason.BUDGET_EXCEEDED
     whole = left(run, runtime, (), stage, now=now, settings=settings) or 0.0
-    if remaining > (WORTH_STARTING * whole if stopped else 0.0):
+    share = WORTH_STARTING if stopped else 0.0
+    if remaining > share * whole:
         return None
     money = spent(run, runtime, attempts, now, settings)
-    length = sum(held_seconds(a, now) for a in attempts)
+    length = sum((held_seconds(a, now) for a in attempts), Decimal(0))
+    least = _least(run, money, length, share)
     message = (
-        f"The run has used up spec.budget ({_limits(run)}): its pods ran for {length:.0f} s"
-        f"{f' and cost {money:.2f} {runtime.spec.price.currency}' if money else ''}. Everything is kept; raise or "
-        "remove spec.budget, and it goes on from its last complete checkpoint."
+        f"The run has used up spec.budget ({limits(run)}): its pods ran for {length:.0f} s"
+        f"{f' and cost {money:.2f} {runtime.spec.price.currency}' if money else ''}. Everything is kept; raise "
+        f"spec.budget to {least} at least, or remove it, and it goes on from its last complete checkpoint."
     )
     return Hold(Reason.BUDGET_EXCEEDED, message)
 
 
-def _limits(run: FineTuneJob) -> str:
+def _least(run: FineTuneJob, money: Decimal, length: Decimal, share: float) -> str:
+    """The smallest limits with which the run goes on, of those that are in its way: to the cent, and to the minute."""
+    budget, worth = run.spec.budget, 1 - Decimal(str(share))
+    named: list[str] = []
+    if budget is not None and budget.max_cost is not None:
+        least = (money / worth + _CENT).quantize(_CENT, ROUND_CEILING)
+        named += [f"maxCost {least}"] if Decimal(budget.max_cost) < least else []
+    if budget is not None and budget.max_duration is not None:
+        minute = 60.0 * (math.floor(length / worth / 60) + 1)
+        named += [f"maxDuration {duration_text(minute)}"] if seconds(budget.max_duration) < minute else []
+    return " and ".join(named)
+
+
+def limits(run: FineTuneJob) -> str:
+    """The limits that the run has set, for people: `maxCost 5.00, maxDuration 2h`."""
     budget = run.spec.budget
     named = {"maxCost": budget.max_cost, "maxDuration": budget.max_duration} if budget else {}
     return ", ".join(f"{name} {value}" for name, value in named.items() if value is not None)

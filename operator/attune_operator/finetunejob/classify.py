@@ -4,6 +4,7 @@
 | --- | --- | --- | --- |
 | the pod's own Outcome | as it says | as it says | where Failed |
 | DisruptionTarget, Evicted, node shut down, pod deleted | Failed | PodDisrupted | no |
+| refused by its kubelet: no container of it ever ran | Failed | PodDisrupted | no |
 | OOMKilled, exit code 12 | Failed | OutOfMemory | final |
 | exit code 10, 11, 13 without an Outcome | Failed | by the code | final |
 | exit code 30 without an Outcome | Stopped | Stopped | no |
@@ -16,7 +17,7 @@ import re
 from typing import NamedTuple
 
 from attune_contract.enums import FINAL_EXIT_CODES, ExitCode, OutcomeState, StopReason
-from attune_contract.outcome import LOG_LINES, Outcome
+from attune_contract.outcome import LOG_LINES, MAX_LOG_LINE, Outcome
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt
@@ -36,6 +37,8 @@ EVICTIONS = frozenset(
     }
 )
 """Reasons of a pod that the cluster, not the trainer, ended."""
+_OF_OTHERS = frozenset({Reason.UNEXPECTED_ERROR, Reason.TERMINATED})
+"""What a pod says that mostly fell for want of another one of its gang."""
 _REASON_BY_EXIT_CODE = {
     ExitCode.BAD_INPUT: Reason.INVALID_DATA,
     ExitCode.BAD_CONFIGURATION: Reason.INVALID_CONFIGURATION,
@@ -105,14 +108,30 @@ def failed(attempt: Attempt, job: JobView, pods: tuple[PodView, ...]) -> Ending:
 
 
 def said(pod: PodView, attempt: Attempt) -> Outcome | None:
-    """What a pod left as its Outcome, if it speaks of this attempt."""
+    """What a pod left as its Outcome, if it speaks of this attempt; secrets that it did not know are masked."""
     outcome = Outcome.loads(pod.termination_message)
-    mine = outcome is not None and (outcome.stage, outcome.attempt) == (attempt.stage, attempt.number)
-    return outcome if mine else None
+    if outcome is None or (outcome.stage, outcome.attempt) != (attempt.stage, attempt.number):
+        return None
+    warnings = tuple(masked(w) for w in outcome.warnings)
+    return outcome.model_copy(update={"message": masked(outcome.message), "warnings": warnings})
 
 
 def _by_the_cluster(pod: PodView) -> bool:
-    return not _filled_its_disk(pod) and bool(pod.disrupted or pod.leaving_at or pod.terminated_reason in EVICTIONS)
+    return not _filled_its_disk(pod) and bool(pod.leaving_at or _taken(pod))
+
+
+def _taken(pod: PodView) -> bool:
+    return bool(pod.disrupted) or pod.terminated_reason in EVICTIONS or _refused(pod)
+
+
+def _refused(pod: PodView) -> bool:
+    """Whether a pod failed without any container of it having run: its kubelet did not let it in.
+
+    As while a device plugin starts anew (UnexpectedAdmissionError, OutOfnvidia.com/gpu, TopologyAffinityError). A pod
+    that is deleted before it starts looks alike; of a gang that is its peers' doing. Source: kubernetes
+    pkg/kubelet/lifecycle/predicate.go and pkg/kubelet/kubelet.go, rejectPod.
+    """
+    return pod.phase == "Failed" and pod.exit_code is None and not pod.leaving_at
 
 
 def _filled_its_disk(pod: PodView) -> bool:
@@ -123,21 +142,23 @@ def _culprit(pods: tuple[PodView, ...], attempt: Attempt) -> PodView | None:
     """The pod that explains the failure.
 
     One that says something final comes first; then one that the cluster ended, because its peers fall for want of it
-    and say so; then one that says anything, or at least failed; last, those that were taken down after it.
+    and say so; then one that says what happened to itself; then one that only says that it fell, or failed without a
+    word; last, those that were taken down after it. Of those that are alike, the first that ended.
     """
 
     def weight(pod: PodView) -> int:
         outcome = said(pod, attempt)
         if outcome and (pod.exit_code in FINAL_EXIT_CODES or outcome.state is OutcomeState.BLOCKED):
             return 0
-        if pod.disrupted or pod.terminated_reason in {*EVICTIONS, "OOMKilled"}:
+        if _taken(pod) or pod.terminated_reason == "OOMKilled":
             return 1
         failed = outcome is not None and outcome.state is OutcomeState.FAILED
-        rank = 2 if failed else 3 if pod.exit_code else 6
+        own = outcome is not None and failed and outcome.reason not in _OF_OTHERS
+        rank = 2 if own else 3 if failed or pod.exit_code else 6
         # The Job controller takes the rest of a gang down when one pod fails: those have nothing to explain.
         return rank + 2 if pod.leaving_at and rank < 4 else rank  # noqa: PLR2004 - the ranks above
 
-    return min(pods, key=weight, default=None)
+    return min(pods, key=lambda pod: (weight(pod), pod.finished_at or "~"), default=None)
 
 
 def _classify(pod: PodView) -> tuple[AttemptState, str, str]:
@@ -161,21 +182,23 @@ def _classify(pod: PodView) -> tuple[AttemptState, str, str]:
         return AttemptState.STOPPED, Reason.STOPPED, f"Pod {pod.name} was told to stop, and did."
     reason = _REASON_BY_EXIT_CODE.get(pod.exit_code or 0, Reason.POD_FAILED)  # type: ignore[call-overload]
     words = masked(pod.termination_message.strip()[-1000:]) or "it left no message; see its log"
-    return AttemptState.FAILED, reason, f"Pod {pod.name} ended with exit code {_code(pod.exit_code)}: {words}"
+    return AttemptState.FAILED, reason, f"Pod {pod.name} ended with {_code(pod.exit_code)}: {words}"
 
 
 def _evicted(pod: PodView) -> str:
-    """Why the kubelet evicted a pod, in its words; they stand in the condition, or in the pod's own message."""
-    if pod.disrupted or pod.terminated_reason not in EVICTIONS:
+    """Why the kubelet evicted or refused a pod, in its words: in the condition, or in the pod's own message."""
+    if pod.disrupted or not (pod.terminated_reason in EVICTIONS or _refused(pod)):
         return pod.disrupted
     return pod.termination_message or pod.terminated_reason
 
 
 def _code(code: int | None) -> str:
-    return f"{code} (signal {code - _FIRST_SIGNAL})" if code and code > _FIRST_SIGNAL else f"{code}"
+    if code is None:
+        return "no exit code"
+    return f"exit code {code} (signal {code - _FIRST_SIGNAL})" if code > _FIRST_SIGNAL else f"exit code {code}"
 
 
 def _log(pod: PodView, outcome: Outcome | None) -> tuple[str, ...]:
     """The Outcome's own, or the lines that the kubelet took in the place of an Outcome."""
     lines = outcome.log_tail if outcome is not None else tuple(pod.termination_message.splitlines())
-    return tuple(masked(line) for line in lines[-LOG_LINES:])
+    return tuple(masked(line)[:MAX_LOG_LINE] for line in lines[-LOG_LINES:])

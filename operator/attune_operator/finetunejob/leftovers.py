@@ -11,8 +11,8 @@ from attune_operator.api.conditions import Reason
 from attune_operator.finetunejob.snapshot import PodView, Snapshot
 from attune_operator.finetunejob.waiting import Hold
 
-PATIENCE = timedelta(seconds=30)
-"""A pod that is overdue by more than this is spoken of."""
+OVERDUE = timedelta(seconds=30)
+"""A pod that should have ended longer ago than this is spoken of."""
 
 
 def overdue(pods: tuple[PodView, ...], now: datetime, after: timedelta) -> tuple[PodView, ...]:
@@ -28,7 +28,7 @@ def leaving(seen: Snapshot, hold: Hold | None) -> Hold | None:
         seen: the run as it was read.
         hold: what would be said otherwise.
     """
-    late = overdue(seen.pods, seen.now, PATIENCE)
+    late = overdue(seen.pods, seen.now, OVERDUE)
     if not late:
         return hold
     pod = late[0]

@@ -1,6 +1,7 @@
 """Secrets taken out of text that a pod left, before it is shown to whoever may read Events. Pure.
 
-Pods mask what they write themselves; this is for a pod that ended before it could, whose last lines the kubelet took.
+Pods mask the keys that they know; this is for what else looks like one, and for a pod that ended before it could, whose
+last lines the kubelet took. Every pattern takes time in proportion to the text, for anybody may write it.
 """
 
 import re
@@ -15,7 +16,7 @@ _SECRETS = (
     re.compile(r"(?i)(?<=X-Amz-Security-Token=)[^&\s\"']+"),
 )
 _NAMED = re.compile(
-    r"(?i)\b([A-Z0-9_.-]*(?:secret|token(?!s)|password|passwd|api_?key|access_?key)[A-Z0-9_.-]*[\"']?\s*[:=]\s*[\"']?)"
+    r"(?i)((?:secret|token(?!s)|password|passwd|api_?key|access_?key)[A-Z0-9_.-]{0,64}[\"']?\s{0,8}[:=]\s{0,8}[\"']?)"
     r"(?![\d.]+\b)([^\s\"',;&}]{6,})"
 )
 """`name=value` and `"name": "value"` where the name says that the value is a secret."""

@@ -13,11 +13,9 @@ from attune_operator.api.conditions import ConditionType, Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.finetunejob.attempts import Settled, age, ended, settle
-from attune_operator.finetunejob.budget import left
-from attune_operator.finetunejob.classify import Ending
 from attune_operator.finetunejob.cost import held_seconds
+from attune_operator.finetunejob.early import early
 from attune_operator.finetunejob.gate import judge
-from attune_operator.finetunejob.grace import grace_seconds
 from attune_operator.finetunejob.leftovers import leaving
 from attune_operator.finetunejob.obstacles import bad_spec, not_yet, suspended_hold
 from attune_operator.finetunejob.registering import champion_for
@@ -31,20 +29,12 @@ PROGRESS_SECONDS = 10.0
 PENDING_SECONDS = 5.0
 QUEUED_SECONDS = 60.0
 STALLED_SECONDS = 60.0
-OVERRUN_SECONDS = 60.0
-"""How long after its deadline, and its grace period, training may go on before it is ended: its pod's clock starts a
-little later than its bill."""
 KEPT_UNCOUNTED = 5
 KEPT_DEAR = 100
 CHEAP_SECONDS = 60
 SHOW_BLOCKED_SECONDS = 30.0
 """What is missing is found missing again within seconds; until then the status keeps saying what it was."""
 DEFAULTS = Settings()
-_SUSPENDED = Ending(
-    AttemptState.STOPPED,
-    Reason.SUSPENDED,
-    "Suspended by spec.suspend; the stage starts again from its last complete checkpoint when it is false.",
-)
 
 
 @dataclass(frozen=True)
@@ -109,45 +99,13 @@ def is_terminal(run: FineTuneJob) -> bool:
 
 
 def _ended_early(seen: Snapshot, attempt: Attempt, settings: Settings) -> Plan | None:
-    """An attempt that the operator ends: paused, over budget, or made for a runtime that is no more."""
-    if seen.run.spec.suspend:
-        ending, hold = _SUSPENDED, suspended_hold()
-    elif (ending_or_none := _over_budget(seen, attempt, settings)) is not None:
-        ending, hold = ending_or_none, Hold(Reason.BUDGET_EXCEEDED, ending_or_none.message)
-    elif (ending_or_none := _outdated(seen, attempt)) is not None:
-        ending, hold = ending_or_none, Hold(Reason.RUNTIME_CHANGED, ending_or_none.message, stalled=False)
-    else:
+    """An attempt that the operator ends."""
+    if (found := early(seen, attempt, settings)) is None:
         return None
+    ending, hold = found
     stopped = ended(attempt, seen, ending)
     attempts = (*seen.run.status.attempts[:-1], stopped)
     return Plan(attempts=attempts, stop=stopped, release=_given_up(seen), hold=hold, again=PENDING_SECONDS)
-
-
-def _over_budget(seen: Snapshot, attempt: Attempt, settings: Settings) -> Ending | None:
-    """An attempt that goes on though its budget is used up; training has had the time to stop by itself."""
-    if seen.runtime is None or attempt.held_since is None:
-        return None
-    attempts = (*seen.run.status.attempts[:-1], attempt)
-    remaining = left(seen.run, seen.runtime, attempts, attempt.stage, now=seen.now, settings=settings)
-    slack = OVERRUN_SECONDS + grace_seconds(seen.run, Stage.TRAIN) if attempt.stage is Stage.TRAIN else 0.0
-    if remaining is None or remaining > -slack:
-        return None
-    told = " It did not stop by itself." if attempt.stage is Stage.TRAIN else ""
-    message = f"spec.budget is used up, so {attempt.stage} was ended.{told} Raise or remove spec.budget to go on."
-    return Ending(AttemptState.STOPPED, Reason.BUDGET_EXCEEDED, message)
-
-
-def _outdated(seen: Snapshot, attempt: Attempt) -> Ending | None:
-    """A Job that cannot start, made for a runtime that was mended since: Jobs are never changed, so it is made anew."""
-    job, runtime = seen.job, seen.runtime
-    if job is None or runtime is None or not job.runtime or attempt.state is not AttemptState.PENDING:
-        return None
-    begun = any(p.phase != "Pending" for p in seen.pods)
-    waiting = job.state is JobState.SUSPENDED or why_waiting(job, seen.pods, seen.warnings) is not None
-    if begun or not waiting or job.runtime == runtime.digest:
-        return None
-    message = f"TuningRuntime {runtime.metadata.name!r} was changed while the attempt waited to start."
-    return Ending(AttemptState.STOPPED, Reason.RUNTIME_CHANGED, message)
 
 
 def _tend(seen: Snapshot, settled: Settled, attempt: Attempt, settings: Settings) -> Plan:
@@ -220,16 +178,28 @@ def _still_there(seen: Snapshot, last: Attempt, done: Plan) -> Plan | None:
     if last.state is AttemptState.SUCCEEDED or ((job is None or job.over) and not alive):
         return None
     asked = job is None or job.over or job.deleting
-    hold = suspended_hold() if seen.run.spec.suspend else _backoff(last)
+    refused = _deactivated(seen)
+    hold = suspended_hold() if seen.run.spec.suspend else refused or _backoff(last)
     if last.reason == Reason.BUDGET_EXCEEDED:
         hold = Hold(last.reason, last.message)
     return replace(
         done,
-        stop=None if asked else last,
+        stop=None if asked or refused else last,
         release=_given_up(seen),
         hold=leaving(seen, hold),
-        again=PENDING_SECONDS,
+        again=QUEUED_SECONDS if refused and not alive else PENDING_SECONDS,
     )
+
+
+def _deactivated(seen: Snapshot) -> Hold | None:
+    """That a Job's Workload was deactivated, by an admin or by Kueue itself, and its Job stays as the sign of it.
+
+    A Job made anew would have a Workload of its own, and go round that.
+    """
+    job, queue = seen.job, seen.queue
+    if job is None or job.state is not JobState.SUSPENDED or queue is None or queue.active:
+        return None
+    return why_waiting(job, (), (), queue)
 
 
 def _given_up(seen: Snapshot) -> tuple[PodView, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from attune_contract import uris
 from attune_contract.enums import Stage
+from attune_contract.quantities import seconds
 from attune_contract.runconfig import (
     CACHE_PATH,
     MODEL_VOLUME_PATH,
@@ -74,7 +75,7 @@ def _container(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size:
         "image": (settings.data_image if only_data else "") or runtime.spec.image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["python", "-m", "attune_trainer", attempt.stage.value.lower()],
-        "env": [*_environment(run, attempt, size), *({"name": e.name, "value": e.value} for e in runtime.spec.env)],
+        "env": _environment(run, runtime, attempt, size),
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
         "resources": _resources(runtime, size),
         "terminationMessagePath": "/dev/termination-log",
@@ -88,16 +89,18 @@ def _container(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size:
     }
 
 
-def _environment(run: FineTuneJob, attempt: Attempt, size: Shape) -> list[JSON]:
+def _environment(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, size: Shape) -> list[JSON]:
     env: list[JSON] = [
         {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own scratch volume
         {"name": "ATTUNE_PROGRESS_PORT", "value": str(PROGRESS_PORT)},
     ]
+    if attempt.stage is Stage.TRAIN:
+        env.append({"name": "ATTUNE_STALL_SECONDS", "value": f"{seconds(runtime.spec.stall_timeout):g}"})
     if size.pods > 1:
         # Where the gang meets: its first pod, by the name that the run's headless Service gives it.
         service = naming.service_name(run.metadata.name, run.metadata.uid)
         env.append({"name": "MASTER_ADDR", "value": f"{attempt.job_name}-0.{service}"})
-    return env
+    return [*env, *({"name": e.name, "value": e.value} for e in runtime.spec.env)]
 
 
 def _resources(runtime: TuningRuntime, size: Shape) -> JSON:

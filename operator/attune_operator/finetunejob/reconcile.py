@@ -17,6 +17,7 @@ from attune_operator.cluster.client import Kube
 from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.finetunejob.afterlife import Afterlife
 from attune_operator.finetunejob.build import build
 from attune_operator.finetunejob.leftovers import overdue
@@ -34,7 +35,7 @@ from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
 log = logging.getLogger("attune")
-WARNINGS_AGE = timedelta(minutes=2)
+RECENT_WARNINGS = timedelta(minutes=2)
 """Older warnings are about something that has passed: what lasts is warned of again."""
 CREATED_BEFORE_WARNINGS = timedelta(seconds=4)
 """A pod that starts normally has warnings of passing things; only one that still waits after this is asked for them."""
@@ -50,6 +51,7 @@ class Reconciler:
     metrics: Metrics
     runtimes: Runtimes
     kueue: Kueue
+    warnings: Warnings
     afterlife: Afterlife
 
     async def reconcile(self, key: Key) -> float | None:
@@ -62,14 +64,15 @@ class Reconciler:
             APIError: the API server refused or was away; the caller tries again with back-off.
         """
         stored = await objects.get(self.client, naming.FINETUNEJOBS, key)
-        if stored is None:
+        if stored is None or "deletionTimestamp" in stored["metadata"]:
             self.metrics.forget(key)
+            self.poller.forget(key)
+        if stored is None:
             return None
         return await guarded(self.client, naming.FINETUNEJOBS, stored, partial(self._step, key, stored))
 
     async def _step(self, key: Key, stored: JSON) -> float | None:
         if "deletionTimestamp" in stored["metadata"]:
-            self.metrics.forget(key)
             return await self.afterlife.leave(stored)
         stored = await self.afterlife.guard(stored)
         seen = await self._observe(stored)
@@ -90,6 +93,8 @@ class Reconciler:
         told = stories(seen.run.status, status, decision.start if created else None, decision.log)
         await self._tell(stored, told, seen.now)
         self.metrics.record(key, status)
+        if created:
+            await self.afterlife.thin(run, seen.runtime, seen.now)
         if decision.end is not None:
             return await self.afterlife.prune(seen.run.model_copy(update={"status": status}), seen.now)
         return decision.again
@@ -102,7 +107,7 @@ class Reconciler:
             update = {"observed_generation": generation, "conditions": seen}
             await self._write(stored, status, status.model_copy(update=update))
         self.metrics.record(key, status)
-        self.poller.forget(run.metadata.uid)
+        self.poller.forget(key)
         return await self.afterlife.prune(run, datetime.now(UTC))
 
     async def _observe(self, stored: JSON) -> Snapshot:
@@ -117,8 +122,8 @@ class Reconciler:
         starts = job is not None and job.state is JobState.ACTIVE and not _running(pods)
         if job is not None and starts and now - job.created > CREATED_BEFORE_WARNINGS:
             names = (job.name, *(p.name for p in pods))
-            since = max(job.created, now - WARNINGS_AGE)
-            warnings = await observe.warnings(self.client, run.metadata.namespace, names, since)
+            since = max(job.created, now - RECENT_WARNINGS)
+            warnings = await self.warnings.about(run.metadata.namespace, names, since)
         return Snapshot(
             run=run,
             now=now,
@@ -149,7 +154,8 @@ class Reconciler:
 
     async def _progress(self, run: FineTuneJob, pods: tuple[PodView, ...]) -> Progress | None:
         leader = next((p for p in pods if p.index == 0 and p.phase == "Running"), None)
-        return await self.poller.poll(run.metadata.uid, leader.ip) if leader else None
+        key = Key(run.metadata.namespace, run.metadata.name)
+        return await self.poller.poll(key, run.metadata.uid, leader.ip) if leader else None
 
     async def _apply(self, run: FineTuneJob, runtime: TuningRuntime | None, decision: Plan) -> tuple[Plan, bool]:
         """Makes what the plan asks for; what the API server refuses becomes a hold that the status shows.

@@ -1,6 +1,7 @@
 """Whether an attempt that ended is followed by another, and when. Pure."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from attune_contract.enums import FINAL_EXIT_CODES
 from attune_operator.api.conditions import Reason
@@ -19,8 +20,8 @@ NOT_COUNTED = frozenset(
     }
 )
 """Reasons that are nobody's mistake: they do not use up `spec.retryLimit`."""
-_AT_ONCE = frozenset({Reason.SUSPENDED, Reason.EVICTED_BY_QUEUE, Reason.RUNTIME_CHANGED, Reason.BUDGET_EXCEEDED})
-"""Ends after which there is nothing to wait for: whoever caused it said when to go on, or a queue says it."""
+_AT_ONCE = frozenset({Reason.SUSPENDED, Reason.RUNTIME_CHANGED, Reason.BUDGET_EXCEEDED})
+"""Ends after which there is nothing to wait for: whoever caused it said when to go on."""
 _FIRST = {AttemptState.FAILED: timedelta(seconds=10), AttemptState.BLOCKED: timedelta(seconds=10)}
 _FIRST_DISRUPTED = timedelta(seconds=1)
 _LONGEST = timedelta(minutes=5)
@@ -42,8 +43,14 @@ def is_final(attempt: Attempt) -> bool:
 
 
 def failures(attempts: tuple[Attempt, ...]) -> int:
-    """Failures of the newest attempt's stage that count against `spec.retryLimit`."""
-    return sum(1 for a in attempts if a.stage == attempts[-1].stage and counted(a))
+    """Failures of the newest attempt's stage that count against `spec.retryLimit`.
+
+    A result that was lost on its way once is nobody's mistake, for its Job completed; twice in a row is.
+    """
+    stage = [a for a in attempts if a.stage == attempts[-1].stage]
+    lost = [a.reason == Reason.OUTCOME_LOST for a in stage]
+    excused = sum(now and not before for before, now in pairwise([False, *lost]))
+    return sum(counted(a) for a in stage) - excused
 
 
 def wait_before_next(attempts: tuple[Attempt, ...], now: datetime) -> timedelta:

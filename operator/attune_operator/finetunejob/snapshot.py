@@ -41,6 +41,8 @@ class JobView:
     """Message of the Job where it failed because the cluster ended one of its pods."""
     failure: str = ""
     """Message of the Job's condition Failed, such as that its deadline was exceeded."""
+    ended_at: str = ""
+    """RFC 3339, once it is over."""
     runtime: str = ""
     """Digest of the TuningRuntime that it was made from; empty: by an operator that did not note it."""
 

@@ -26,12 +26,10 @@ TRY_AGAIN = timedelta(minutes=2)
 """How long a sweep that failed is left to be looked at before it is tried again."""
 LONGEST_SECONDS = 3600
 """A sweep that takes longer hangs: it is ended, which says so, and tried again; what it removed stays removed."""
-PATIENCE = timedelta(seconds=30)
+LATE_TO_START = timedelta(seconds=30)
 """How long a sweep may wait to start before that is spoken of."""
 KEPT_SECONDS = 3600
 """A sweep Job whose FineTuneJob was let go by hand does not stay for ever."""
-
-
 START_ANEW = timedelta(minutes=10)
 """A sweep that cannot start is made anew so often: its image or placement may have been mended in the TuningRuntime."""
 LET_GO = (
@@ -59,6 +57,12 @@ def wanted(stored: JSON) -> bool:
     return isinstance(output, dict) and output.get("deletionPolicy") == DeletionPolicy.DELETE
 
 
+def is_one(job: JSON, uid: str) -> bool:
+    """Whether a Job of a sweep's name is the sweep of the run with this UID, and not somebody else's."""
+    labels = job["metadata"].get("labels", {})
+    return (labels.get(naming.RUN_LABEL), labels.get(naming.STAGE_LABEL)) == (uid, naming.SWEEP)
+
+
 def decide(job: JobView | None, pods: tuple[PodView, ...], now: datetime, warnings: tuple[Warned, ...] = ()) -> Sweep:
     """What the sweep of a run needs next, once none of the run's own pods is left.
 
@@ -83,7 +87,7 @@ def decide(job: JobView | None, pods: tuple[PodView, ...], now: datetime, warnin
 
 def _under_way(job: JobView, pods: tuple[PodView, ...], now: datetime, warnings: tuple[Warned, ...]) -> Sweep:
     """A sweep that has not ended; where it cannot even start, why."""
-    hold = why_waiting(job, pods, warnings) if now - job.created > PATIENCE else None
+    hold = why_waiting(job, pods, warnings) if now - job.created > LATE_TO_START else None
     if hold is None:
         return Sweep(message=f"The run's files are being removed by Job {job.name}.")
     message = f"Job {job.name}, which removes the run's files, does not start: {hold.message} {LET_GO}"

@@ -14,7 +14,7 @@ STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 def job_view(raw: JSON) -> JobView:
     """A Job as the plan sees it. Source of the conditions: KEP-3939 and the Job API."""
-    conditions = {c["type"] for c in raw.get("status", {}).get("conditions", []) if c["status"] == "True"}
+    conditions = {c["type"]: c for c in raw.get("status", {}).get("conditions", []) if c["status"] == "True"}
     if "Complete" in conditions:
         state = JobState.COMPLETE
     elif "Failed" in conditions:
@@ -22,7 +22,8 @@ def job_view(raw: JSON) -> JobView:
     else:
         state = JobState.SUSPENDED if raw["spec"].get("suspend") else JobState.ACTIVE
     meta = raw["metadata"]
-    failed: JSON = next((c for c in raw.get("status", {}).get("conditions", []) if c["type"] == "Failed"), {})
+    failed: JSON = conditions.get("Failed", {})
+    over: JSON = conditions.get("Complete", failed)
     return JobView(
         name=meta["name"],
         uid=meta["uid"],
@@ -31,6 +32,7 @@ def job_view(raw: JSON) -> JobView:
         created=datetime.fromisoformat(meta["creationTimestamp"]),
         disrupted=failed.get("message", "") if failed.get("reason") == "PodFailurePolicy" else "",
         failure=failed.get("message", ""),
+        ended_at=over.get("lastTransitionTime", ""),
         runtime=meta.get("annotations", {}).get(RUNTIME_ANNOTATION, ""),
     )
 
@@ -71,7 +73,7 @@ def newborn(view: JobView | PodView) -> JobView | PodView:
     """The same child as it was when it was made, which is what whoever made it expects: no news."""
     if isinstance(view, PodView):
         return PodView(name=view.name, index=view.index, phase="Pending")
-    return replace(view, state=JobState.ACTIVE, deleting=False, disrupted="", failure="")
+    return replace(view, state=JobState.ACTIVE, deleting=False, disrupted="", failure="", ended_at="")
 
 
 def _condition_message(status: JSON, kind: str, value: str) -> str:

@@ -56,6 +56,8 @@ def losses(steps: Sequence[Step], trainings: Sequence[JSON]) -> list[Loss]:
     found = []
     for before, after in pairwise(trainings):
         done = sorted(s for s in steps if s.attempt == before["number"])
+        if not any(s.attempt == after["number"] for s in steps):
+            continue  # it trained nothing, such as one that found the result of the attempt before it
         kept = after.get("resumedFromStep") or 0
         again = [s for s in done if s.number > kept]
         if again:

@@ -16,6 +16,8 @@ POD_HEAD = (
     "| what goes wrong | how it ends | attempts at training | steps done again "
     "| from the fault, or its end, to the next step | what a user sees |"
 )
+ENDED_BY_THE_CLUSTER = {"PodDisrupted", "JobLost"}
+"""Why a pod ended that the cluster took away: the second where it was gone before anybody saw its condition."""
 NOTHING = "nothing: the run goes on"
 LONGEST_QUOTE = 220
 _VARIES = (

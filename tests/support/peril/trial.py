@@ -63,9 +63,13 @@ class Trial:
         arguments = ("patch", "ftj", self.name, "-n", self.team.namespace, "--type=merge", "-p", change)
         self.team.cluster.kubectl(*arguments, check=True)
 
+    def pods(self) -> list[JSON]:
+        """The pods that train, or did."""
+        return [p for p in self.team.pods("train") if p["metadata"]["labels"]["attune.dev/run"] == self.uid]
+
     def pod(self) -> JSON:
         """The pod that trains; the last one of a gang."""
-        pods = [p for p in self.team.pods("train") if "deletionTimestamp" not in p["metadata"]]
+        pods = [p for p in self.pods() if "deletionTimestamp" not in p["metadata"]]
         running = [p for p in pods if p["status"]["phase"] == "Running"]
         return max(running, key=lambda p: str(p["metadata"]["name"]))
 
@@ -121,7 +125,8 @@ class Trial:
             time.sleep(0.5)
         jobs = [j["metadata"] for j in self.team.jobs()]
         mine = [meta["name"] for meta in jobs if meta["labels"]["attune.dev/run"] == self.uid]
-        assert podresults.broken(job, mine, self.diary.steps(self.uid), self.interval + SLACK_SECONDS) == []
+        broken = podresults.broken(job, mine, self.diary.steps(self.uid), self.interval + SLACK_SECONDS)
+        assert not broken, f"{broken}\n{json.dumps(job['status'], indent=1)}"
         return job
 
     def succeed(self, resumed_from: int | None = None, timeout: float = 420) -> JSON:

@@ -49,6 +49,11 @@ def test_steps_after_the_checkpoint_are_done_again(resumed: int | None, expected
     assert losses([*SECOND, *FIRST], trainings) == expected
 
 
+def test_an_attempt_that_trains_nothing_does_nothing_again() -> None:
+    """Such as one that finds the whole result of an attempt that died after it."""
+    assert losses(FIRST, [{"number": 1}, {"number": 2}]) == []
+
+
 def test_the_next_step_is_that_of_the_next_attempt_where_there_is_one() -> None:
     assert wait([*FIRST, *SECOND], 9.5, 1) == 17.5, "steps that the struck attempt still does are not counted"
     assert wait(FIRST, 9.5, 1) == 0.5

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from attune_contract.enums import Stage
 from attune_operator import naming
@@ -13,6 +14,7 @@ from attune_operator.api.enums import AttemptState
 from attune_operator.cluster import apply
 from attune_operator.cluster.client import Kube
 from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.errors import ForbiddenError
 from attune_operator.finetunejob import sweep
 from attune_operator.finetunejob.afterlife import Afterlife
@@ -32,12 +34,14 @@ OWNER = {"kind": "FineTuneJob", "uid": UID, "controller": True}
 
 def afterlife(kube: MemoryKube) -> Afterlife:
     typed: Kube = kube  # type: ignore[assignment]  # has its methods
-    return Afterlife(typed, Runtimes(typed, lambda: 0.0), Settings())
+    return Afterlife(typed, Runtimes(typed, lambda: 0.0), Settings(), Warnings(typed, lambda: 0.0))
 
 
-def stored_job(name: str, *, over: bool = True, owner: JSON | None = OWNER) -> JSON:
-    conditions = [{"type": "Complete", "status": "True"}] if over else []
-    meta: JSON = {"name": name, "namespace": NAMESPACE, "uid": name, "labels": LABELS}
+def stored_job(
+    name: str, *, over: bool = True, owner: JSON | None = OWNER, ended: datetime = NOW, stage: str = naming.SWEEP
+) -> JSON:
+    conditions = [{"type": "Complete", "status": "True", "lastTransitionTime": stamp(ended)}] if over else []
+    meta: JSON = {"name": name, "namespace": NAMESPACE, "uid": name, "labels": {**LABELS, naming.STAGE_LABEL: stage}}
     meta |= {"creationTimestamp": stamp(NOW), "ownerReferences": [owner] if owner else []}
     return {"metadata": meta, "spec": {}, "status": {"conditions": conditions}}
 
@@ -71,6 +75,30 @@ def test_jobs_of_a_run_that_ended_go_after_the_runtimes_retention(
         }
     )
     assert asyncio.run(afterlife(kube).prune(run(ended(ago)), NOW)) == due
+    assert {p.rpartition("/")[2] for p in kube.objects if p.startswith(JOBS)} == left
+
+
+@pytest.mark.parametrize(
+    ("attempts", "left"),
+    [
+        pytest.param(4, {"old", "late", "running", "foreign"}, id="a few attempts: they stay until its end"),
+        pytest.param(5, {"late", "running", "foreign"}, id="disrupted for days"),
+    ],
+)
+def test_jobs_of_a_run_that_goes_on_for_days_go_once_they_are_older_than_the_retention(
+    attempts: int, left: set[str]
+) -> None:
+    theirs = {"kind": "Other", "uid": "x", "controller": True}
+    kube = MemoryKube(
+        **{
+            f"{JOBS}/old": stored_job("old", ended=NOW - timedelta(hours=25)),
+            f"{JOBS}/late": stored_job("late", ended=NOW - timedelta(hours=23)),
+            f"{JOBS}/running": stored_job("running", over=False),
+            f"{JOBS}/foreign": stored_job("foreign", owner=theirs, ended=NOW - timedelta(hours=25)),
+        }
+    )
+    record = tuple(attempt(Stage.TRAIN, AttemptState.FAILED, n, reason="PodDisrupted") for n in range(1, attempts + 1))
+    asyncio.run(afterlife(kube).thin(run(attempts=record), runtime(retention="24h"), NOW))
     assert {p.rpartition("/")[2] for p in kube.objects if p.startswith(JOBS)} == left
 
 
@@ -140,6 +168,30 @@ def test_when_the_files_are_gone_so_is_the_run() -> None:
     assert leave(kube) is None
     assert f"{RUNS}/{NAME}" not in kube.objects
     assert f"{JOBS}/{SWEEP}" not in kube.objects
+
+
+def test_a_job_of_the_sweeps_name_that_is_none_of_ours_is_not_taken_for_it() -> None:
+    kube = leaving(**{f"{JOBS}/{SWEEP}": stored_job(SWEEP, owner=None, stage="theirs")})
+    assert leave(kube) is not None
+    assert f"{JOBS}/{SWEEP}" in kube.objects
+    message = kube.objects[f"{RUNS}/{NAME}"]["status"]["message"]
+    assert SWEEP in message
+    assert naming.SWEEP_FINALIZER in message
+
+
+def test_a_sweep_that_cannot_be_told_what_to_remove_says_how_to_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> JSON:
+        return Key.model_validate({})  # type: ignore[return-value]  # raises pydantic's ValidationError
+
+    class Key(BaseModel):
+        needed: int
+
+    monkeypatch.setattr(sweep, "job", refuse)
+    kube = leaving()
+    assert leave(kube) is not None
+    message = kube.objects[f"{RUNS}/{NAME}"]["status"]["message"]
+    assert "needed" in message
+    assert naming.SWEEP_FINALIZER in message
 
 
 def test_a_namespace_that_goes_does_not_hang_on_the_sweep() -> None:

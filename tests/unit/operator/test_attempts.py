@@ -1,13 +1,19 @@
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from attune_contract.enums import OutcomeState, Stage
+from attune_contract.enums import OutcomeState, Stage, StopReason
+from attune_contract.outcome import Artifact
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
+from attune_operator.api.finetunejob import Attempt
 from attune_operator.finetunejob.attempts import settle
+from attune_operator.finetunejob.plan import plan
 from attune_operator.finetunejob.retries import failures, is_final, wait_before_next
 from attune_operator.finetunejob.snapshot import JobState, JobView, PodView
+from attune_operator.finetunejob.summarize import summarize
+from attune_operator.settings import Settings
 from factories import NOW, attempt, job, outcome, pod, run, seen
 
 S = AttemptState
@@ -142,6 +148,73 @@ def test_a_closed_record_is_never_reopened() -> None:
         seen(run=run(attempts=record), job=job(JobState.COMPLETE), pods=(pod(termination_message=outcome()),))
     )
     assert settled.attempts == record
+
+
+CHECKPOINT = Artifact(path="checkpoints/300/", digest="sha256:1", size_bytes=5, stage=Stage.TRAIN)
+HELD = "2026-01-02T01:00:00Z"
+
+
+def ended_from_outside(reason: str, **fields: Any) -> Attempt:
+    """As the operator recorded it at 03:04:05, before its pods had ended."""
+    return attempt(Stage.TRAIN, S.STOPPED, reason=reason, message="Ended.", held_since=HELD, **fields)
+
+
+@pytest.mark.parametrize("reason", ["Suspended", "BudgetExceeded", "EvictedByQueue"])
+def test_what_the_pods_say_after_their_attempt_was_ended_is_added_to_its_record(reason: str) -> None:
+    said = outcome(
+        OutcomeState.STOPPED,
+        Stage.TRAIN,
+        reason="Terminated",
+        message="Checkpoint 300 is saved.",
+        stop_reason=StopReason.SIGNAL,
+        checkpoint=CHECKPOINT,
+        resumed_from_step=0,
+        warnings=("Checkpoint 290 did not get to the store.",),
+    )
+    pods = (
+        pod(index=0, phase="Failed", exit_code=143, finished_at="2026-01-02T03:05:00Z"),
+        pod(index=1, phase="Failed", exit_code=30, termination_message=said, finished_at="2026-01-02T03:06:00Z"),
+    )
+    before = seen(run=run(attempts=(ended_from_outside(reason),)), job=job(deleting=True), pods=pods)
+    settled = settle(before)
+    last = settled.last
+    assert last is not None
+    assert (last.state, last.reason, last.exit_code) == (S.STOPPED, reason, 30), "why it ended stays as it was"
+    assert (last.end_time, last.resumed_from_step) == ("2026-01-02T03:06:00Z", 0)
+    assert (last.message, last.warnings) == (
+        "Ended. Checkpoint 300 is saved.",
+        ("Checkpoint 290 did not get to the store.",),
+    )
+    status = summarize(before, plan(before), Settings())
+    assert status.progress is not None
+    assert status.progress.checkpoint_step == 300
+    again = settle(seen(run=run(attempts=settled.attempts), pods=pods))
+    assert (again.attempts, again.outcome) == (settled.attempts, None), "heard once"
+
+
+@pytest.mark.parametrize(
+    ("record", "pods"),
+    [
+        pytest.param(ended_from_outside("Suspended"), (pod(),), id="they still run"),
+        pytest.param(ended_from_outside("Suspended"), (), id="they are gone"),
+        pytest.param(ended_from_outside("Suspended"), (pod(phase="Failed"),), id="they never ran"),
+        pytest.param(
+            attempt(Stage.TRAIN, S.FAILED, reason="OutcomeLost"),
+            (pod(phase="Succeeded", exit_code=0, termination_message=outcome(stage=Stage.TRAIN)),),
+            id="it was judged by its pods",
+        ),
+    ],
+)
+def test_a_record_that_has_nothing_to_hear_stays_as_it_is(record: Attempt, pods: tuple[PodView, ...]) -> None:
+    assert settle(seen(run=run(attempts=(record,)), pods=pods)).attempts == (record,)
+
+
+def test_a_training_that_was_done_as_it_was_ended_is_reported_by_the_next_attempt() -> None:
+    done = pod(phase="Succeeded", exit_code=0, termination_message=outcome(stage=Stage.TRAIN))
+    settled = settle(seen(run=run(attempts=(ended_from_outside("Suspended"),)), pods=(done,)))
+    assert settled.outcome is None
+    assert settled.last is not None
+    assert (settled.last.state, settled.last.exit_code) == (S.STOPPED, 0)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState, Phase
 from attune_operator.finetunejob.build import build
 from attune_operator.finetunejob.plan import plan
+from attune_operator.finetunejob.retries import counted
 from attune_operator.finetunejob.snapshot import JobState, Snapshot
 from attune_operator.finetunejob.summarize import summarize
 from attune_operator.naming import RUN_CONFIG_ANNOTATION
@@ -48,7 +49,10 @@ def deadline(of: Snapshot) -> float | None:
         pytest.param({"maxDuration": "1h"}, (trained(15, reason="Suspended"),), 2700, id="less what was used"),
         pytest.param({"maxCost": "4.80"}, (), 3600, id="money as time"),
         pytest.param(
-            {"maxCost": "4.80"}, (trained(30, S.FAILED, reason="EvictedByQueue"),), 1800, id="failed ones cost"
+            {"maxCost": "4.80"},
+            (trained(30, S.FAILED, reason="EvictedByQueue", ended_ago=1),),
+            1801,
+            id="failed ones cost",
         ),
         pytest.param({"maxCost": "4.80", "maxDuration": "10m"}, (), 600, id="whichever is less"),
         pytest.param(
@@ -111,6 +115,28 @@ def test_it_goes_on_when_the_budget_has_grown(budget: dict[str, str], goes_on: b
 
 
 @pytest.mark.parametrize(
+    ("budget", "least"),
+    [
+        pytest.param({"maxDuration": "61m"}, {"maxDuration": "64m"}, id="time"),
+        pytest.param({"maxCost": "4.90"}, {"maxCost": "5.07"}, id="money"),
+        pytest.param({"maxCost": "4.80", "maxDuration": "9h"}, {"maxCost": "5.07"}, id="only what is in the way"),
+        pytest.param(
+            {"maxCost": "4.80", "maxDuration": "1h"}, {"maxCost": "5.07", "maxDuration": "64m"}, id="both of them"
+        ),
+    ],
+)
+def test_a_budget_that_hardly_grew_names_the_smallest_that_is_enough(
+    budget: dict[str, str], least: dict[str, str]
+) -> None:
+    record = (DONE, trained(60, reason=Reason.BUDGET_EXCEEDED, exit_code=30))
+    hold = plan(seen(run=run(attempts=record, budget=budget))).hold
+    assert hold is not None
+    wanted = " and ".join(f"{name} {value}" for name, value in least.items())
+    assert f"raise spec.budget to {wanted} at least, or remove it" in hold.message
+    assert plan(seen(run=run(attempts=record, budget={**budget, **least}))).start is not None
+
+
+@pytest.mark.parametrize(
     ("minutes", "ended"),
     [
         pytest.param(59, False, id="within its budget"),
@@ -124,6 +150,25 @@ def test_an_attempt_that_does_not_stop_by_itself_is_ended(minutes: int, ended: b
     assert (decision.stop is not None) is ended
     if decision.stop:
         assert (decision.stop.state, decision.stop.reason) == (S.STOPPED, Reason.BUDGET_EXCEEDED)
+
+
+@pytest.mark.parametrize(
+    ("stage", "hours", "ended"),
+    [
+        pytest.param(Stage.EVALUATE, 23, False, id="an evaluation that takes long"),
+        pytest.param(Stage.EVALUATE, 25, True, id="an evaluation that hangs"),
+        pytest.param(Stage.PREFLIGHT, 25, True, id="preflight that hangs"),
+        pytest.param(Stage.TRAIN, 250, False, id="training watches over itself"),
+    ],
+)
+def test_a_stage_that_hangs_does_not_hold_its_accelerators_for_ever(stage: Stage, hours: int, ended: bool) -> None:
+    at_it = attempt(stage, S.RUNNING, held_since=stamp(NOW - timedelta(hours=hours)))
+    decision = plan(seen(run=run(attempts=(at_it,)), job=job(), pods=(pod(),)))
+    assert (decision.stop is not None) is ended
+    if decision.stop:
+        assert (decision.stop.state, decision.stop.reason) == (S.FAILED, Reason.NO_PROGRESS)
+        assert f"{stage} ran for more than 24 hours" in decision.stop.message
+        assert counted(decision.stop), "the next would do the same, so not for ever"
 
 
 def test_a_run_without_prices_is_not_stopped_by_its_cost() -> None:

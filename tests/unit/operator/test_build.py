@@ -116,6 +116,12 @@ def test_the_command_is_the_stage_and_nothing_else(stage: Stage) -> None:
     assert container(stage)["command"] == ["python", "-m", "attune_trainer", stage.value.lower()]
 
 
+def test_how_long_training_may_stand_still_is_the_runtimes() -> None:
+    watched = runtime(stall_timeout="90s")
+    assert {"name": "ATTUNE_STALL_SECONDS", "value": "90"} in container(Stage.TRAIN, at=watched)["env"]
+    assert "ATTUNE_STALL_SECONDS" not in {e["name"] for e in container(Stage.EVALUATE, at=watched)["env"]}
+
+
 def test_a_gang_finds_its_master_through_the_runs_service() -> None:
     _, service, made = objects(of=run(resources={"nodes": 2}))
     spec = made["spec"]["template"]["spec"]

@@ -1,11 +1,13 @@
 """From what a Job and its pods show to state, reason and whether it counts against spec.retryLimit."""
 
+import time
 from typing import Any
 
 import pytest
 
 from attune_contract.enums import OutcomeState, Stage, StopReason
 from attune_contract.outcome import Artifact
+from attune_contract.progress import Progress
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import AttemptState
 from attune_operator.api.finetunejob import Attempt
@@ -101,6 +103,14 @@ STOPPED = {"reason": "Terminated", "stop_reason": StopReason.SIGNAL, "checkpoint
             (S.FAILED, Reason.POD_DISRUPTED, False, False),
             id="evicted as its node is short of disk",
         ),
+        *(
+            pytest.param(
+                {"terminated_reason": reason, "termination_message": "Pod was rejected: no healthy devices present"},
+                (S.FAILED, Reason.POD_DISRUPTED, False, False),
+                id=f"refused by its kubelet: {reason}",
+            )
+            for reason in ("UnexpectedAdmissionError", "OutOfnvidia.com/gpu", "TopologyAffinityError", "SomethingNew")
+        ),
         pytest.param(
             {"exit_code": 137, "leaving_at": GONE},
             (S.FAILED, Reason.POD_DISRUPTED, False, False),
@@ -160,6 +170,83 @@ def test_peers_that_are_taken_down_after_a_failure_do_not_explain_it() -> None:
     )
     assert "job-1-x" in last(found).message
     assert counted(last(found))
+
+
+def test_a_node_that_refuses_a_pod_is_quoted() -> None:
+    why = "Pod was rejected: Allocate failed due to no healthy devices present"
+    ended = last(settled(pod(phase="Failed", terminated_reason="UnexpectedAdmissionError", termination_message=why)))
+    assert why in ended.message
+    assert "None" not in ended.message
+
+
+FELL = said(OutcomeState.FAILED, reason="UnexpectedError", message="connection closed by peer")
+
+
+@pytest.mark.parametrize(
+    ("victim", "culprit", "reason"),
+    [
+        pytest.param(
+            {"exit_code": 1, "termination_message": FELL},
+            {"exit_code": 20, "termination_message": said(OutcomeState.FAILED, reason="StoreUnreachable")},
+            "StoreUnreachable",
+            id="one that says what happened to it",
+        ),
+        pytest.param(
+            {"exit_code": 1, "termination_message": FELL},
+            {"exit_code": 137, "termination_message": said(OutcomeState.FAILED, reason="ProcessLost")},
+            "ProcessLost",
+            id="one of whose processes was killed",
+        ),
+        pytest.param(
+            {"exit_code": 143, "termination_message": said(OutcomeState.FAILED, reason="Terminated")},
+            {"exit_code": 14, "termination_message": said(OutcomeState.FAILED, reason="NoProgress")},
+            "NoProgress",
+            id="one that hung, and its peer was told to stop",
+        ),
+        pytest.param(
+            {"exit_code": 1, "termination_message": FELL, "finished_at": "2026-01-02T03:04:02Z"},
+            {"exit_code": 137, "finished_at": "2026-01-02T03:04:01Z"},
+            Reason.POD_FAILED,
+            id="one that was killed whole: it ended first",
+        ),
+        pytest.param(
+            {"exit_code": 1, "termination_message": FELL},
+            {"terminated_reason": "UnexpectedAdmissionError"},
+            Reason.POD_DISRUPTED,
+            id="one that its node refused",
+        ),
+    ],
+)
+def test_a_pod_that_fell_because_of_another_does_not_speak_for_the_gang(
+    victim: dict[str, Any], culprit: dict[str, Any], reason: str
+) -> None:
+    pods = (pod(index=0, phase="Failed", **victim), pod(index=1, phase="Failed", **culprit))
+    assert last(settled(*pods)).reason == reason
+
+
+def test_a_pod_that_is_deleted_before_it_starts_as_its_peer_failed_excuses_nothing() -> None:
+    found = settled(
+        pod(index=0, phase="Failed", leaving_at=GONE),
+        pod(index=1, phase="Failed", exit_code=1, termination_message=FELL),
+    )
+    assert (last(found).reason, counted(last(found))) == ("UnexpectedError", True)
+
+
+def test_what_a_pod_says_is_shown_without_secrets_that_it_did_not_know() -> None:
+    words = "Could not connect to the endpoint URL: http://user:pa55word@minio/x"
+    message = said(OutcomeState.FAILED, reason="StoreUnreachable", message=words, warnings=(words,))
+    found = settled(pod(phase="Failed", exit_code=20, termination_message=message))
+    assert last(found).message == "Could not connect to the endpoint URL: http://[secret]@minio/x"
+    assert found.outcome is not None
+    assert "pa55word" not in f"{last(found)} {found.outcome}"
+
+
+def test_a_warning_of_a_pod_that_runs_is_shown_without_secrets() -> None:
+    warning = "http://user:pa55word@minio/x did not answer"
+    sample = Progress(run_id=UID, stage=Stage.TRAIN, attempt=1, warnings=(warning,), updated_at="")
+    assert last(settled(pod(), state=JobState.ACTIVE, progress=sample)).warnings == (
+        "http://[secret]@minio/x did not answer",
+    )
 
 
 def test_the_success_of_one_pod_is_no_result_of_a_gang_that_failed() -> None:
@@ -229,4 +316,13 @@ def test_the_last_lines_of_the_log_are_at_hand_without_secrets(message: str, tai
 )
 def test_what_looks_like_a_secret_is_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
-    assert UID not in shown
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a.", "secret.", "secret ", "secret=", "secret:    ", "://a:", "hf_", "bearer ", "token_", "X-Amz-Signature="],
+)
+def test_masking_takes_no_longer_than_the_text_is_long(piece: str) -> None:
+    began = time.perf_counter()
+    masked(piece * (8192 // len(piece)))
+    assert time.perf_counter() - began < 0.3

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
@@ -9,19 +10,10 @@ from attune_operator.cluster import lease
 from attune_operator.cluster.client import Kube
 from attune_operator.cluster.lease import Leadership
 from attune_operator.errors import UnavailableError
+from factories import Clock
 from memory_kube import MemoryKube
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/attune-system/leases/attune"
-
-
-class Clock:
-    """Seconds that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -153,6 +145,27 @@ def test_a_leader_that_finds_another_in_its_place_gives_up_at_once(
     assert leads(b)
     assert kept(a, clock, monkeypatch) == [clock.now]
     assert clock.now == lease.DURATION_SECONDS + 1 + lease.RETRY_SECONDS
+
+
+def test_who_took_over_and_then_cannot_read_the_lease_does_not_take_the_one_before_for_a_rival(
+    kube: MemoryKube, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = leadership(kube, "a", clock), leadership(kube, "b", clock)
+    assert leads(a)
+    assert not leads(b)
+    clock.now = lease.DURATION_SECONDS + 1
+    assert leads(b)
+
+    reads = kube.get
+    fails = iter((True, False))
+
+    async def get(path: str) -> dict[str, Any]:
+        if next(fails, False):
+            raise UnavailableError("the API server is away for a moment")
+        return await reads(path)
+
+    monkeypatch.setattr(kube, "get", get)
+    assert kept(b, clock, monkeypatch) == []
 
 
 def test_a_lease_that_cannot_be_read_is_lost_in_time_and_not_without_a_word(

@@ -8,14 +8,10 @@ from attune_operator.api.enums import AttemptState
 from attune_operator.api.problems import FieldProblem
 from attune_operator.finetunejob.plan import KEPT_UNCOUNTED, plan
 from attune_operator.finetunejob.snapshot import JobState, QueueView, Warned
-from factories import NAMESPACE, attempt, job, outcome, pod, run, runtime, seen
+from factories import NAMESPACE, attempt, done, job, outcome, pod, run, runtime, seen
 
 S = AttemptState
 LONG_AGO = 10_000.0
-
-
-def done(*stages: Stage) -> tuple[Any, ...]:
-    return tuple(attempt(stage, S.SUCCEEDED) for stage in stages)
 
 
 def test_a_new_run_starts_with_preflight() -> None:

@@ -7,11 +7,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from attune_contract.enums import Stage
+from attune_operator import naming
 from attune_operator.api.enums import AttemptState
 from attune_operator.cluster.client import Kube
 from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.errors import InvalidError
 from attune_operator.finetunejob import reconcile as reconciling
 from attune_operator.finetunejob.afterlife import Afterlife
@@ -19,7 +21,7 @@ from attune_operator.finetunejob.reconcile import Reconciler
 from attune_operator.metrics import Metrics
 from attune_operator.settings import Settings
 from attune_operator.workqueue import Key
-from factories import NAME, NAMESPACE, attempt, raw
+from factories import NAME, NAMESPACE, UID, attempt, raw
 from memory_kube import MemoryKube
 
 JSON = dict[str, Any]
@@ -29,10 +31,10 @@ KEY = Key(NAMESPACE, NAME)
 RECORDED = attempt(Stage.TRAIN, AttemptState.RUNNING).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def reconcile(kube: MemoryKube) -> float | None:
+def reconcile(kube: MemoryKube, poller: ProgressPoller | None = None) -> float | None:
     typed: Kube = kube  # type: ignore[assignment]  # has its methods
-    poller = ProgressPoller(None, 10.0, lambda: 0.0)  # type: ignore[arg-type]  # no pod is asked
-    runtimes = Runtimes(typed, lambda: 0.0)
+    poller = poller or ProgressPoller(None, 10.0, lambda: 0.0)  # type: ignore[arg-type]  # no pod is asked
+    runtimes, warnings = Runtimes(typed, lambda: 0.0), Warnings(typed, lambda: 0.0)
     reconciler = Reconciler(
         typed,
         poller,
@@ -40,7 +42,8 @@ def reconcile(kube: MemoryKube) -> float | None:
         Metrics(CollectorRegistry()),
         runtimes,
         Kueue(typed, lambda: 0.0),
-        Afterlife(typed, runtimes, Settings()),
+        warnings,
+        Afterlife(typed, runtimes, Settings(), warnings),
     )
     return asyncio.run(reconciler.reconcile(KEY))
 
@@ -146,3 +149,27 @@ def test_running_attempts_of_an_older_operator_are_adopted_as_they_are() -> None
     assert not any(verb == "DELETE" or "/jobs" in path for verb, path in kube.writes), "the same Job goes on"
     (kept,) = kube.objects[PATH]["status"]["attempts"]
     assert (kept["state"], kept["number"]) == ("Running", 1)
+
+
+@pytest.mark.parametrize("leaving", [{"deletionTimestamp": "2026-01-01T00:00:00Z"}, None], ids=["going", "gone"])
+def test_nothing_is_remembered_of_a_run_that_was_deleted_while_it_ran(leaving: JSON | None) -> None:
+    poller = ProgressPoller(None, 10.0, lambda: 0.0)  # type: ignore[arg-type]  # no pod is asked
+    poller._next[KEY] = (0.0, 10.0)
+    kube = cluster({}, **(leaving or {}))
+    if leaving is None:
+        del kube.objects[PATH]
+    reconcile(kube, poller)
+    assert poller._next == {}
+
+
+def test_with_a_new_attempt_of_a_run_that_is_disrupted_for_days_its_oldest_jobs_go() -> None:
+    """The other end of `Afterlife.thin`."""
+    record = [attempt(Stage.PREFLIGHT, AttemptState.FAILED, n, 10_000, reason="PodDisrupted") for n in range(1, 6)]
+    kube = cluster({"attempts": [a.model_dump(mode="json", by_alias=True, exclude_none=True) for a in record]})
+    old = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/{record[0].job_name}"
+    over = {"type": "Failed", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"}
+    meta = {"name": record[0].job_name, "namespace": NAMESPACE, "uid": "j", "labels": {naming.RUN_LABEL: UID}}
+    meta |= {"creationTimestamp": "2020-01-01T00:00:00Z", "ownerReferences": [{"uid": UID, "controller": True}]}
+    kube.put(old, {"metadata": meta, "spec": {}, "status": {"conditions": [over]}})
+    reconcile(kube)
+    assert (old, "background") in kube.deleted

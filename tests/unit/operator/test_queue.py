@@ -1,6 +1,7 @@
 """Jobs in a queue: what they are labelled with, what their run says while they wait, and what eviction does."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from attune_operator.finetunejob.plan import plan
 from attune_operator.finetunejob.snapshot import JobState, QueueView
 from attune_operator.finetunejob.summarize import summarize
 from attune_operator.settings import Settings
-from factories import NAMESPACE, attempt, job, pod, run, runtime, seen
+from factories import NAMESPACE, NOW, attempt, job, pod, run, runtime, seen, stamp
 from memory_kube import MemoryKube
 
 S = AttemptState
@@ -108,9 +109,34 @@ def test_an_evicted_attempt_is_ended_before_another_is_queued() -> None:
     leaving = plan(seen(run=recorded, job=job(JobState.SUSPENDED, deleting=True), pods=(pod(),), queue=evicted))
     assert (leaving.start, leaving.stop, leaving.end) == (None, None, None), "attempts never overlap"
 
-    gone = plan(seen(run=recorded, queue=QueueView(True)))
-    assert gone.start is not None
-    assert gone.start.number == 2
+    gone = seen(run=recorded, queue=QueueView(True), now=NOW + timedelta(seconds=2))
+    start = plan(gone).start
+    assert start is not None
+    assert start.number == 2
+
+
+DEACTIVATED = QueueView(
+    True, "team-a", active=False, evicted_reason="Deactivated", evicted_message="The workload is deactivated"
+)
+
+
+def test_a_workload_that_is_deactivated_while_it_runs_is_not_gone_round() -> None:
+    running = run(attempts=(DONE, attempt(Stage.TRAIN, S.RUNNING)), queue=QUEUE)
+    held = seen(run=running, job=job(JobState.SUSPENDED), pods=(pod(leaving_at=stamp(NOW)),), queue=DEACTIVATED)
+    decision = plan(held)
+    assert (decision.start, decision.stop) == (None, None), "its Job stays, as the sign that it shall not run"
+    assert decision.attempts[-1].end_time is not None, "and it costs nothing meanwhile"
+    assert decision.hold is not None
+    assert (decision.hold.reason, decision.hold.stalled) == (Reason.QUEUE_REFUSED, True)
+    assert "set its spec.active to true" in decision.hold.message
+    assert summarize(held, decision, Settings()).phase is Phase.QUEUED
+
+    recorded, later = run(attempts=decision.attempts, queue=QUEUE), NOW + timedelta(hours=1)
+    still = plan(seen(run=recorded, now=later, job=job(JobState.SUSPENDED), queue=DEACTIVATED))
+    assert (still.start, still.stop) == (None, None)
+    let = plan(seen(run=recorded, now=later, job=job(JobState.SUSPENDED), queue=QueueView(True, "team-a")))
+    assert let.stop == decision.attempts[-1], "a new attempt with a new Job, as after every eviction"
+    assert plan(seen(run=recorded, now=later, queue=QueueView(True))).start is not None
 
 
 def test_a_job_that_waits_is_made_anew_where_its_runtime_was_mended() -> None:

@@ -42,7 +42,12 @@ LONG = {"held_since": "2026-01-02T01:00:00Z"}
             (attempt(Stage.TRAIN, S.STOPPED, reason="Terminated", exit_code=30),), 1, id="stopped by a signal"
         ),
         pytest.param((attempt(Stage.TRAIN, S.STOPPED, reason=Reason.SUSPENDED),), 0, id="a pause that is over"),
-        pytest.param((failed(reason=Reason.EVICTED_BY_QUEUE),), 0, id="evicted: its queue says when"),
+        pytest.param((failed(reason=Reason.EVICTED_BY_QUEUE),), 1, id="evicted: its queue says when"),
+        pytest.param(
+            tuple(failed(n, reason=Reason.EVICTED_BY_QUEUE) for n in range(1, 12)),
+            300,
+            id="evicted again and again, as a gang that cannot start whole",
+        ),
         pytest.param((attempt(Stage.TRAIN, S.STOPPED, reason=Reason.BUDGET_EXCEEDED),), 0, id="a budget that grew"),
         pytest.param(tuple(failed(n, state=S.BLOCKED) for n in range(1, 9)), 60, id="blocked: every minute"),
     ],
@@ -65,6 +70,22 @@ def test_what_is_nobodys_mistake_never_exhausts_the_retries(reason: Reason) -> N
     assert decision.end is None
     assert decision.start is not None
     assert decision.start.number == 9
+
+
+@pytest.mark.parametrize(
+    ("reasons", "over"),
+    [
+        pytest.param(("OutcomeLost",), False, id="once: its Job completed, and it is told again"),
+        pytest.param(("OutcomeLost", "PodDisrupted", "OutcomeLost"), False, id="once, and once more later"),
+        pytest.param(("OutcomeLost", "OutcomeLost"), True, id="twice in a row"),
+    ],
+)
+def test_a_result_that_was_lost_on_its_way_does_not_fail_a_run_that_may_not_fail(
+    reasons: tuple[str, ...], over: bool
+) -> None:
+    record = tuple(failed(n, reason=r, exit_code=None, ended_ago=10_000) for n, r in enumerate(reasons, 1))
+    decision = plan(seen(run=run(attempts=(attempt(Stage.PREFLIGHT, S.SUCCEEDED), *record), retryLimit=0)))
+    assert (decision.end is not None) is over
 
 
 def test_attempts_that_cost_are_kept_in_the_record_for_longer_than_those_that_did_not() -> None:

@@ -17,7 +17,7 @@ from attune_operator.finetunejob.snapshot import JobState, Snapshot
 from attune_operator.finetunejob.stories import stories
 from attune_operator.finetunejob.summarize import span, summarize
 from attune_operator.settings import Settings
-from factories import UID, attempt, job, outcome, pod, run, seen
+from factories import UID, attempt, done, job, outcome, pod, run, seen
 
 S = AttemptState
 SETTINGS = Settings()
@@ -30,10 +30,6 @@ def status(of: Snapshot) -> FineTuneJobStatus:
 
 def conditions(of: FineTuneJobStatus) -> dict[str, str]:
     return {c.type: c.status for c in of.conditions}
-
-
-def done(*stages: Stage) -> tuple[Any, ...]:
-    return tuple(attempt(stage, S.SUCCEEDED) for stage in stages)
 
 
 def ended(stage: Stage, **said: Any) -> Snapshot:

@@ -2,17 +2,11 @@ import asyncio
 
 import pytest
 
+from attune_operator.cluster.failures import refusal
 from attune_operator.workqueue import FIRST_RETRY, LONGEST_RETRY, Key, WorkQueue, work
+from factories import Clock
 
 A, B = Key("ns", "a"), Key("ns", "b")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -94,3 +88,30 @@ async def test_a_failure_is_reported_and_does_not_end_the_worker(queue: WorkQueu
     assert worked == [A, B]
     assert failed == ["a: bad"]
     assert len(queue) == 1, "the failed key waits for its next try"
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "seconds"),
+    [
+        pytest.param(429, "7", 7, id="too many requests"),
+        pytest.param(503, "7", 7, id="away"),
+        pytest.param(429, "86400", LONGEST_RETRY, id="never longer than the longest back-off"),
+        pytest.param(429, "", FIRST_RETRY, id="not said for how long"),
+        pytest.param(429, "Wed, 21 Oct 2026 07:28:00 GMT", FIRST_RETRY, id="a date, which no API server sends"),
+        pytest.param(409, "7", FIRST_RETRY, id="somebody was faster: read afresh at once"),
+    ],
+)
+async def test_an_api_server_that_asks_to_be_left_in_peace_is(
+    clock: Clock, status: int, header: str, seconds: float
+) -> None:
+    queue = WorkQueue(clock, jitter=lambda: 0.0)
+    delays: list[float] = []
+
+    async def reconcile(key: Key) -> float | None:
+        raise refusal(status, "GET", "/api/v1/pods", "the server has received too many requests", header)
+
+    worker = asyncio.create_task(work(queue, reconcile, lambda *failure: delays.append(failure[2])))
+    queue.add(A)
+    await asyncio.sleep(0.02)
+    worker.cancel()
+    assert delays == [pytest.approx(seconds if seconds != FIRST_RETRY else FIRST_RETRY / 2)]

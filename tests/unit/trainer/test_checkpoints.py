@@ -1,6 +1,7 @@
 """Checkpoints while training goes on: how many are kept, which is gone on from, and which is refused."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 
 import survival_factories as survival
 import trainer_factories as make
-from attune_contract.enums import Method, StopReason
+from attune_contract.enums import Method, Stage, StopReason
+from attune_trainer import results
 from attune_trainer.checkpointing import store
 from attune_trainer.errors import DigestMismatchError, InvalidConfigurationError, StoppedError, StoreUnreachableError
+from attune_trainer.storage.file import FileStore
 
 STEPS = {"maxSteps": 12, "batchSize": 4}
 OFTEN = {"checkpoint": {"intervalSeconds": 0, "keep": 2}}
@@ -109,6 +112,7 @@ def test_a_checkpoint_of_something_else_is_refused(
         pytest.param([10, 20], [30], 1, [30], [20, 30], id="not-the-one-being-written"),
         pytest.param([10], [], 5, [], [10], id="fewer-than-are-kept"),
         pytest.param([], [], 2, [], [], id="none"),
+        pytest.param([10, 20], [], 0, [20], [20], id="all-but-the-last-once-training-is-done"),
     ],
 )
 def test_what_is_swept(
@@ -123,14 +127,35 @@ def test_what_is_swept(
     assert sorted(store.steps(survival.run_files(tmp_path))) == left
 
 
+def final(folder: Path, step: int) -> None:
+    """One as training leaves it at its end, which cannot be gone on from."""
+    local = folder / "final"
+    local.mkdir()
+    (local / "adapter_model.safetensors").write_bytes(b"weights at the end")
+    store.write(survival.run_files(folder), local, step, lambda: 0.0)
+
+
+def test_one_without_a_state_takes_no_place_of_one_that_can_be_gone_on_from(tmp_path: Path) -> None:
+    written(tmp_path, 10)
+    final(tmp_path, 40)
+    store.sweep(survival.run_files(tmp_path), 1, {40})
+
+    assert store.resumable(survival.run_files(tmp_path)) == [10]
+
+
+def test_what_never_became_an_object_goes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(FileStore, "drop_uploads", lambda _, prefix: asked.append(prefix))
+    store.sweep(survival.run_files(tmp_path), 1)
+
+    assert asked == [f"file://{checkpoints(tmp_path)}/"]
+
+
 def test_only_complete_ones_with_a_state_can_be_gone_on_from(tmp_path: Path) -> None:
     written(tmp_path, 10)
     written(tmp_path, 20)
     remove_mark(written(tmp_path, 30))
-    local = tmp_path / "final"
-    local.mkdir()
-    (local / "adapter_model.safetensors").write_bytes(b"weights at the end")
-    store.write(survival.run_files(tmp_path), local, 40, lambda: 0.0)
+    final(tmp_path, 40)
 
     assert store.resumable(survival.run_files(tmp_path)) == [20, 10]
 
@@ -196,7 +221,71 @@ def test_a_store_that_fails_costs_no_training_but_is_told(tmp_path: Path) -> Non
     make.run_folder(tmp_path).mkdir(parents=True)
     checkpoints(tmp_path).write_text("a file where the folder should be")
     told = survival.board()
-    training = {**STEPS, "maxSteps": 400}
-    with pytest.raises(StoreUnreachableError, match="its checkpoint did not get to the store"):
-        survival.attempt(survival.job(tmp_path, Method.SFT, training=training), tmp_path, told=told, stop_after=3)
+    found, _ = survival.attempt(survival.job(tmp_path, Method.SFT, training=STEPS), tmp_path, told=told, **OFTEN)
+
+    assert [step.step for step in found.history] == list(range(1, 13))
     assert "did not get to the store" in told.read().warnings[0]
+
+
+@pytest.mark.slow
+def test_a_training_that_must_stop_without_a_store_says_so(tmp_path: Path) -> None:
+    make.run_folder(tmp_path).mkdir(parents=True)
+    checkpoints(tmp_path).write_text("a file where the folder should be")
+    with pytest.raises(StoreUnreachableError, match="its checkpoint did not get to the store"):
+        survival.attempt(survival.job(tmp_path, Method.SFT, training=STEPS), tmp_path, stop_after=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slow", ["disk", "store"])
+def test_training_goes_on_while_a_checkpoint_is_written_and_uploaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """Disk or store take until training is five steps on; who waited for them would wait for ever."""
+    from attune_trainer.checkpointing import keeper, state
+
+    on, waited = threading.Event(), []
+    real: Any = keeper.Uploader.ask if slow == "store" else state.Snapshot.write
+
+    def held_up(*given: Any) -> Any:
+        waited.append(on.wait(60))
+        return real(*given)
+
+    monkeypatch.setattr(*((keeper.Uploader, "ask") if slow == "store" else (state.Snapshot, "write")), held_up)
+    given = survival.job(tmp_path, Method.SFT, training=STEPS)
+    told = survival.board()
+    survival.attempt(given, tmp_path, told=told, on_step=lambda step: on.set() if step.step == 6 else None, **OFTEN)
+
+    assert waited[0], "training did not wait"
+    assert told.read().checkpoint_step
+    assert not told.read().warnings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fails", ["before its result is recorded", "while older ones are removed"])
+def test_no_checkpoint_goes_before_the_result_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    make.make_model(tmp_path / "model")
+    make.write_jsonl(tmp_path / "data" / "train.jsonl", make.colour_rows())
+    made = make.document(tmp_path) | {"checkpoint": {"intervalSeconds": 0, "keep": 1}}
+    make.run_stages(made, [Stage.PREFLIGHT])
+
+    def away(*_: Any) -> None:
+        raise StoreUnreachableError("the store is away")
+
+    monkeypatch.setattr(*((results, "save") if fails.startswith("before") else (store, "sweep")), away)
+    outcome, code = make.run_stage(made, Stage.TRAIN)
+
+    assert store.resumable(survival.run_files(tmp_path)), "there is one to go on from"
+    assert (code, outcome.reason) == ((20, "StoreUnreachable") if fails.startswith("before") else (0, "Completed"))
+
+
+@pytest.mark.slow
+def test_of_a_training_that_is_done_as_many_stay_as_are_kept(tmp_path: Path) -> None:
+    make.make_model(tmp_path / "model")
+    make.write_jsonl(tmp_path / "data" / "train.jsonl", make.colour_rows())
+    made = make.document(tmp_path) | {"checkpoint": {"intervalSeconds": 0, "keep": 1}}
+    make.run_stages(made, [Stage.PREFLIGHT, Stage.TRAIN])
+
+    assert len(store.steps(survival.run_files(tmp_path))) == 1
+    assert not store.resumable(survival.run_files(tmp_path))

@@ -150,7 +150,7 @@ def test_an_unforeseen_fault_says_where(caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize("letter", ["x", "ü", "語", "😀"])
 def test_an_outcome_of_any_script_fits_a_termination_message(tmp_path: Path, letter: str) -> None:
     outcome, _ = outcomes.of_error(SecretNotFoundError(letter * 100_000), {}, Stage.TRAIN)
-    outcomes.emit(outcome, {outcomes.PATH_VARIABLE: str(tmp_path / "outcome")}, sys.stdout)
+    outcomes.emit(outcome, {outcomes.PATH_VARIABLE: str(tmp_path / "outcome")}, sys.stdout, str)
 
     assert (tmp_path / "outcome").stat().st_size <= 4096
     assert Outcome.loads((tmp_path / "outcome").read_text()) is not None

@@ -1,8 +1,10 @@
 """The Hub's errors become ours; nothing here asks the network."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
+import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
@@ -27,6 +29,19 @@ ANSWER = httpx.Response(404, request=httpx.Request("GET", "https://hub.invalid/a
 def test_errors_are_translated(error: Exception, ours: type[StageError]) -> None:
     with pytest.raises(ours, match=r"spec\.model\.source: hf://org/name@main"), hub._translated("org/name", "main"):
         raise error
+
+
+def test_what_comes_from_the_hub_is_a_sign_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: Any, tqdm_class: Any, **__: Any) -> None:
+        with tqdm_class(total=2, disable=True) as bar:
+            bar.update(1)
+            bar.update(1)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    beats: list[int] = []
+    hub.download("org/name", "commit", [], tmp_path, None, beat=lambda: beats.append(1))
+
+    assert len(beats) == 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ class Runs:
         scratch = self.folder / "scratch" / name
         scratch.mkdir(parents=True, exist_ok=True)
         return Kept(
-            run=RunFiles(self.store, runs + name, Stage.EVALUATE),
+            files=lambda: RunFiles(self.store, runs + name, Stage.EVALUATE),
             run_id=name,
             scratch=scratch,
             keys={"base": key, "tuned": key},
@@ -63,6 +63,24 @@ def runs(tmp_path: Path) -> Runs:
 def only(folder: Path, end: str) -> Path:
     (found,) = folder.glob(f"*{end}")
     return found
+
+
+def test_scores_are_left_with_the_keys_of_the_moment(tmp_path: Path) -> None:
+    """Scoring takes longer than some keys last."""
+    made = Runs(tmp_path, FileStore()).of("run-a", "tuned")
+    opened: list[int] = []
+
+    def files() -> RunFiles:
+        opened.append(len(opened))
+        return made.files()
+
+    kept = replace(made, files=files)
+    assert kept.find("base", IDS) is None
+    before = len(opened)
+    kept.local("base").write_text("")
+    kept.keep("base", IDS)
+
+    assert len(opened) > before
 
 
 def test_another_run_s_scores_are_taken_and_copied_below_the_own_one(runs: Runs) -> None:
@@ -176,6 +194,7 @@ class Refusing(FileStore):
     """A folder that refuses, or does not answer, below one prefix."""
 
     def __init__(self, what: str, error: Exception) -> None:
+        super().__init__()
         self.what, self.error = what, error
         self.asked: list[str] = []
 

@@ -12,7 +12,6 @@ from attune_trainer.data.encoding.packing import pack
 from attune_trainer.data.encoding.supervised import Encoded
 from attune_trainer.errors import InvalidConfigurationError
 
-LIMIT = 64
 EXAMPLES = [
     # The second repeats the first: a model that saw both would foresee it better, or worse, than alone.
     Encoded([10, 20, 30, 40, 50], [-100, -100, 30, 40, 50]),

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import trainer_factories as make
 from attune_contract.enums import OutcomeState, Stage, StopReason
 from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RunConfig
-from attune_trainer import launch
+from attune_trainer import launch, logs, supervision
 
 GRACE_SECONDS = 30
 """terminationGracePeriodSeconds of a training pod."""
@@ -347,6 +348,7 @@ def test_the_command_of_a_node_of_a_gang(tmp_path: Path) -> None:
         "--node-rank=1",
         "--master-addr=run-0.run",
         "--master-port=29400",
+        "--rdzv-conf=timeout=3600",
         "--nproc-per-node=4",
         "-m",
         "attune_trainer",
@@ -378,6 +380,45 @@ def test_who_is_to_blame_in_a_gang_of_two(
 
     assert outcome is not None
     assert (got, outcome.reason) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("began", "words"),
+    [(True, "ended without a word"), (False, "No training process began: the nodes of the gang did not meet")],
+    ids=["killed", "never-met"],
+)
+def test_a_gang_that_never_met_is_told_from_one_that_was_killed(tmp_path: Path, began: bool, words: str) -> None:
+    if began:
+        (tmp_path / "0.pid").write_text("77")
+    _, outcome = launch.first_failure(tmp_path, 1, {"run": {"id": "r", "attempt": 1}})
+
+    assert outcome is not None
+    assert outcome.message.startswith(("A training process " if began else "") + words)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "names"),
+    [
+        pytest.param(1, {"train-1.log", "train-1.stacks.txt"}, id="one-node"),
+        pytest.param(
+            2, {"train-1-0.log", "train-1-0.stacks.txt", "train-1-1.log", "train-1-1.stacks.txt"}, id="each-of-two"
+        ),
+    ],
+)
+def test_what_nodes_leave_does_not_overwrite_each_other(tmp_path: Path, nodes: int, names: set[str]) -> None:
+    for number in range(nodes):
+        supervisor: Any = supervision._Supervisor.__new__(supervision._Supervisor)
+        supervisor._config, supervisor._environment = (
+            config(tmp_path, nodes=nodes),
+            {"JOB_COMPLETION_INDEX": str(number)},
+        )
+        supervisor._document, supervisor._folder = make.document(tmp_path), tmp_path / "none"
+        supervisor._tail = logs.Tail(lambda: logs.Mask(()))
+        supervisor._log, supervisor._kill = threading.Thread(), lambda: None
+        supervisor._log.start()
+        supervisor._with_log(supervisor._end_stalled("step 3", 200.0))
+
+    assert {file.name for file in (make.run_folder(tmp_path) / "reports" / "attempts").iterdir()} == names
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 import survival_factories as survival
 import trainer_factories as make
 from attune_trainer.checkpointing import store
+from attune_trainer.distributed import Process
 from attune_trainer.errors import DigestMismatchError, InvalidConfigurationError, StoreUnreachableError
 
 WORKER = Path(__file__).parents[2] / "support" / "sharded_worker.py"
@@ -200,6 +201,24 @@ def test_a_checkpoint_whose_parts_do_not_come_is_never_complete(
     with pytest.raises(StoreUnreachableError, match=r"the parts of processes .*2 did not get there within 5 s"):
         store.write(run, parts[0], 7, lambda: 1.0, joining())
     assert not store.resumable(run)
+
+
+def test_a_part_that_will_not_come_is_not_waited_for(tmp_path: Path, parts: list[Path]) -> None:
+    run = survival.run_files(tmp_path)
+    store.give_up_part(run, 7, part(2), "the disk is full")
+    waits: list[float] = []
+
+    with pytest.raises(StoreUnreachableError, match="the part of process 2: the disk is full"):
+        store.write(run, parts[0], 7, lambda: 1.0, joining(waits.append))
+    assert not waits
+    assert not store.resumable(run)
+
+
+def test_processes_that_nothing_connects_do_not_each_take_themselves_for_the_first() -> None:
+    from attune_trainer.checkpointing.gang import Gang
+
+    with pytest.raises(RuntimeError, match="2 processes train together, and nothing connects them"):
+        Gang(Process(rank=1, world_size=2)).from_first("I am")
 
 
 def test_a_part_that_is_damaged_later_is_found_out(tmp_path: Path, parts: list[Path]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 import trainer_factories as make
-from attune_contract.enums import Role
+from attune_contract.enums import Role, Stage
 from attune_contract.runconfig import Credentials, RunConfig
+from attune_trainer.context import Context
 from attune_trainer.errors import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -166,6 +167,40 @@ def test_a_read_goes_on_where_the_connection_broke(s3_store: s3.S3Store, behavio
         assert stream.read() == content
 
 
+def test_a_file_does_not_begin_anew_because_of_one_part(behaviour: Behaviour, clock: Clock, tmp_path: Path) -> None:
+    """Of thousands of parts one will fail; `Retry` sends all of them again."""
+    beats: list[int] = []
+    with serving(behaviour) as endpoint:
+        keys = {**KEYS, "AWS_ENDPOINT_URL": endpoint}
+        transfers = s3.client(keys, s3.PART_ATTEMPTS)
+        store = s3.S3Store(s3.client(keys), "", Retry(60, clock.now, clock.sleep), transfers, lambda: beats.append(1))
+        (tmp_path / "f").write_bytes(b"content")
+        behaviour.busy = 2
+        store.put_file("s3://bucket/f", tmp_path / "f")
+        sent = len(beats)
+        behaviour.busy = 2
+        store.get("s3://bucket/f", tmp_path / "back")
+
+    assert (tmp_path / "back").read_bytes() == b"content"
+    assert clock.time == 0, "the client repeated its part by itself"
+    assert 0 < sent < len(beats), "each piece is a sign of life"
+
+
+def test_stores_are_opened_with_both_ways_of_asking_again(tmp_path: Path) -> None:
+    made: Any = stores(tmp_path, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1"})
+    opened = made.open(Role.DATA, "s3://bucket/x")
+
+    assert opened._client.meta.config.retries["total_max_attempts"] == 1
+    assert opened._transfers.meta.config.retries["total_max_attempts"] == s3.PART_ATTEMPTS
+
+
+def test_uploads_that_never_became_objects_go_below_a_prefix_alone(s3_store: s3.S3Store, behaviour: Behaviour) -> None:
+    behaviour.uploads = {str(i): f"bucket/runs/mine/{i}" for i in range(5)} | {"9": "bucket/runs/other/x"}
+    s3_store.drop_uploads("s3://bucket/runs/mine/")
+
+    assert behaviour.uploads == {"9": "bucket/runs/other/x"}
+
+
 @pytest.mark.parametrize(
     ("failures", "patience", "calls"),
     [
@@ -226,6 +261,27 @@ def test_keys_are_read_anew_so_that_a_rotation_is_seen(tmp_path: Path) -> None:
     (tmp_path / "secret" / "AWS_ACCESS_KEY_ID").write_text("new\n")
 
     assert (before, made.keys(Role.DATA)["AWS_ACCESS_KEY_ID"]) == ("old", "new")
+
+
+def test_an_attempt_takes_keys_that_were_rotated_while_it_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(s3, "client", lambda keys, *_: opened.append(keys["AWS_ACCESS_KEY_ID"]))
+    made = stores(tmp_path, {"AWS_ACCESS_KEY_ID": "old", "AWS_SECRET_ACCESS_KEY": "s"})
+    work = made.config.workload
+    output = work.model_copy(update={"output": work.output.model_copy(update={"uri": "s3://bucket/out"})})
+    keys = {Role.OUTPUT: made.config.credentials[Role.DATA]}
+    config = made.config.model_copy(update={"workload": output, "credentials": keys})
+    given: Any = None
+    context = Context(config, Stage.TRAIN, {}, tmp_path, given, given, given)
+    at_first = context.run
+    (tmp_path / "secret" / "AWS_ACCESS_KEY_ID").write_text("new")
+    later: Any = context.run_with(Retry(600))
+
+    assert (opened[0], opened[-1]) == ("old", "new")
+    assert later.root == at_first.root
+    assert later.store._retry.patience == 600
 
 
 def test_a_mounted_secret_has_hidden_folders_that_are_no_keys(tmp_path: Path) -> None:

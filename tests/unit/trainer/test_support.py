@@ -119,7 +119,6 @@ def test_what_this_version_can_do(changes: dict[str, Any]) -> None:
         ),
         pytest.param({"dataset": {"rating": {"desirableFrom": 1}}}, "spec.dataset.rating is for KTO", id="rating"),
         pytest.param({"training": {"maxSteps": 5}}, "exactly one of epochs and maxSteps", id="both-lengths"),
-        pytest.param({"training": {"checkpoint": {}}}, "spec.training.checkpoint is not supported", id="checkpoint"),
         pytest.param(
             {**CLASSIFICATION, "classification": {"style": "Head"}, "evaluation": {"metrics": None, **FORGETTING}},
             "spec.evaluation.forgetting: a model with classification.style Head",

@@ -1,18 +1,23 @@
-"""The small parts of a training that survives: signs of life, signals, masked logs, losses that go wrong."""
+"""The small parts of a training that survives: signs of life, signals, losses that go wrong."""
 
-import hashlib
 import json
-import logging
+import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import trainer_factories as make
-from attune_contract.enums import OutcomeState, Stage
-from attune_contract.outcome import LOG_LINES, MAX_LOG_LINE, Artifact, Outcome
+from attune_contract.enums import Stage
+from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RunConfig
-from attune_trainer import logs, supervision
+from attune_trainer import __main__ as command
+from attune_trainer import launch, locks, supervision
+from attune_trainer.context import Context
 from attune_trainer.heart import ALLOWANCE, FACTOR, Heart, Watcher, floor_of
 from attune_trainer.stop import MARGIN, Stopper
 
@@ -94,6 +99,64 @@ def test_saving_may_take_longer_than_a_step(tmp_path: Path) -> None:
     assert watcher.stalled() is None
 
 
+def test_a_process_that_ended_is_not_waited_for(tmp_path: Path) -> None:
+    """The first one may take longer than any allowance to upload what they made together."""
+    clock = Clock()
+    own, watcher = heart(tmp_path, clock), Watcher(tmp_path, clock)
+    own.allow("saving")
+    assert watcher.stalled() is None
+    clock.now += ALLOWANCE + 1
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    (tmp_path / "0.pid").write_text(str(ended.pid))
+    assert watcher.stalled() is None
+    (tmp_path / "0.pid").write_text(str(os.getpid()))
+
+    assert watcher.stalled() == ("saving", ALLOWANCE + 1)
+
+
+def test_training_is_watched_over_from_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = make.document(tmp_path)
+    seen: list[Any] = []
+
+    def stage(context: Context) -> Outcome:
+        seen.append(json.loads((tmp_path / "0.beat").read_text()))
+        context.heart._written = float("-inf")
+        context.run.put_bytes("some", b"")
+        (tmp_path / "some").write_bytes(b"")
+        context.run.put_file("some", tmp_path / "some")
+        seen.append(json.loads((tmp_path / "0.beat").read_text()))
+        return context.outcome("")
+
+    monkeypatch.setattr(command, "_entry", lambda _: stage)
+    variables = {launch.FOLDER_VARIABLE: str(tmp_path)}
+    command.attempt(document, RunConfig.model_validate(document), Stage.TRAIN, variables)
+
+    assert [(sign["doing"], sign["limit"]) for sign in seen] == [("fetching model and data", ALLOWANCE)] * 2
+    assert seen[0]["count"] < seen[1]["count"], "a file that goes to the store is a sign of life"
+
+
+def test_who_waits_for_another_process_says_that_nothing_is_wrong(tmp_path: Path) -> None:
+    beats: list[int] = []
+    entered = threading.Event()
+
+    def wait() -> None:
+        with locks.alone(tmp_path / "lock", lambda: beats.append(1)):
+            entered.set()
+
+    with locks.alone(tmp_path / "lock"):
+        other = threading.Thread(target=wait)
+        other.start()
+        deadline = time.monotonic() + 10
+        while not beats and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not entered.is_set()
+    other.join(10)
+
+    assert beats
+    assert entered.is_set()
+
+
 def test_signs_are_not_written_for_every_short_step(tmp_path: Path) -> None:
     clock = Clock()
     own = heart(tmp_path, clock)
@@ -131,68 +194,6 @@ def test_who_is_asked_to_stop_ends_at_once_unless_prepared(prepared: bool) -> No
 
 def test_who_is_not_asked_has_all_the_time() -> None:
     assert Stopper(lambda: None, 0, 30).seconds_left is None
-
-
-@pytest.mark.parametrize(
-    ("line", "shown"),
-    [
-        pytest.param("key wJalrXUtnFEMI12 refused", "key [secret] refused", id="a-mounted-key"),
-        pytest.param("the token is opensesame99", "the token is [secret]", id="a-variable"),
-        pytest.param(
-            "GET /b?X-Amz-Signature=abcdef123&x=1", "GET /b?X-Amz-Signature=[secret]&x=1", id="a-signed-address"
-        ),
-        pytest.param("Authorization: Bearer abc.def-123456", "Authorization: Bearer [secret]", id="a-header"),
-        pytest.param("hf_" + "a1" * 17, "[Hugging Face token]", id="what-looks-like-one"),
-        pytest.param("step 3 of 10: loss 0.1", "step 3 of 10: loss 0.1", id="nothing-secret"),
-    ],
-)
-def test_secrets_are_masked(tmp_path: Path, line: str, shown: str) -> None:
-    keys = tmp_path / "keys"
-    keys.mkdir()
-    (keys / "AWS_SECRET_ACCESS_KEY").write_text("wJalrXUtnFEMI12\n")
-    document = make.document(tmp_path)
-    document["credentials"] = {"data": {"secret": "s", "field": "f", "directory": str(keys)}}
-    mask = logs.mask_for(RunConfig.model_validate(document), {"MY_TOKEN": "opensesame99", "HOME": "step 3"})
-
-    assert mask(line) == shown
-
-
-def test_an_outcome_brings_the_last_lines_without_what_torchrun_adds() -> None:
-    tail = logs.Tail(logs.Mask(()))
-    for number in range(30):
-        tail.add(f"line {number}\n")
-    tail.add("x" * 1000)
-    tail.add("E1121 16:23:24.123000 77 torch/distributed/elastic/multiprocessing/api.py:869] failed (exitcode: 1)")
-    tail.add("Traceback (most recent call last):")
-
-    assert tail.last() == (*(f"line {n}" for n in range(30 - LOG_LINES + 1, 30)), "x" * MAX_LOG_LINE)
-    assert "Traceback" in tail.text()
-
-
-def test_what_is_logged_is_kept_line_by_line() -> None:
-    tail = logs.Tail(logs.Mask(["open sesame"]))
-    logs.Handler(tail).handle(logging.makeLogRecord({"msg": "first open sesame\nsecond"}))
-
-    assert tail.last() == ("first [secret]", "second")
-
-
-def test_an_outcome_that_is_too_long_loses_the_oldest_lines_first() -> None:
-    lines = tuple(f"{n} {hashlib.sha512(str(n).encode()).hexdigest()}" for n in range(60))
-    outcome = Outcome(
-        run_id="r",
-        stage=Stage.TRAIN,
-        attempt=1,
-        state=OutcomeState.FAILED,
-        message="What happened.",
-        checkpoint=Artifact(path="checkpoints/3/", digest="sha256:0", size_bytes=1, stage=Stage.TRAIN),
-        log_tail=lines,
-    )
-    read = Outcome.loads(outcome.dumps())
-
-    assert read is not None
-    assert 0 < len(read.log_tail) < len(lines)
-    assert read.log_tail == lines[-len(read.log_tail) :]
-    assert (read.message, read.checkpoint) == (outcome.message, outcome.checkpoint)
 
 
 @pytest.mark.parametrize(

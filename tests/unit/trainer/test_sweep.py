@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from attune_contract.runconfig import RunConfig
-from attune_trainer.errors import InvalidConfigurationError
+from attune_trainer.errors import AccessDeniedError, InvalidConfigurationError
+from attune_trainer.storage.file import FileStore
 from attune_trainer.sweep import main, sweep
 from trainer_factories import document
 
@@ -37,6 +38,24 @@ def test_everything_below_the_runs_own_prefix_goes(tmp_path: Path) -> None:
     assert sweep(run_of(tmp_path), {}) == 3
     assert files(tmp_path) == {f"{OTHER}/manifest.json", f"{MINE}-more/manifest.json"}
     assert sweep(run_of(tmp_path), {}) == 0, "again, after a crash: nothing to do"
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_uploads_that_never_became_objects_go_too_where_the_keys_may_see_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    asked: list[str] = []
+
+    def drop(_: FileStore, prefix: str) -> None:
+        asked.append(prefix)
+        if refused:
+            raise AccessDeniedError("no")
+
+    monkeypatch.setattr(FileStore, "drop_uploads", drop)
+    leave(tmp_path, MINE, "manifest.json")
+
+    assert sweep(run_of(tmp_path), {}) == 1
+    assert asked == [f"{tmp_path.as_uri()}/runs/{MINE}/"]
 
 
 @pytest.mark.parametrize("run_id", ["", "..", "a/b/c/d/e/f", "short"])

@@ -12,6 +12,7 @@ import trainer_factories as make
 from attune_contract.enums import Method
 from attune_trainer.data import canonical
 from attune_trainer.errors import DivergedError
+from attune_trainer.heart import Heart
 
 METHODS = list(Method)
 OVERFITS = {"maxSteps": None, "epochs": 40, "learningRate": 0.02, "keepBest": True}
@@ -71,6 +72,21 @@ def test_the_best_weights_are_kept_and_not_the_last(tmp_path: Path) -> None:
     assert trained.validation[-1].loss > best.loss + 0.5
     assert (trained.step, trained.figures.validation_loss) == (best.step, best.loss)
     assert loss_of(given, loaded) == pytest.approx(best.loss, rel=1e-4)
+
+
+def test_keeping_and_going_back_may_take_longer_than_a_step(tmp_path: Path) -> None:
+    """All weights of a large model take minutes to gather and to write."""
+    allowed: list[str] = []
+
+    class Told(Heart):
+        def allow(self, doing: str) -> None:
+            allowed.append(doing)
+
+    given = watched(tmp_path, Method.SFT, contradicting(), **{**OVERFITS, "epochs": 8})
+    methods.train(replace(given, heart=Told(None)))
+
+    assert allowed[0] == "keeping the best weights"
+    assert allowed[-1] == "going back to the best weights"
 
 
 def loss_of(given: Any, loaded: Any) -> float:

@@ -7,5 +7,6 @@
 | state.py | all of a Trainer's state as safetensors and JSON, and back |
 | sharded.py | the same for a model that is spread over the processes: each writes its share |
 | gang.py | decisions that all processes take at the same step |
+| finding.py | which checkpoint a training goes on from |
 | keeper.py | when to save and when to stop, as a callback of the Trainer |
 """

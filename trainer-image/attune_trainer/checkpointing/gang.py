@@ -31,8 +31,14 @@ class Gang:
 
     @property
     def is_alone(self) -> bool:
-        """Whether there is nobody to talk to."""
-        return self._process.world_size == 1 or not distributed.is_initialized()
+        """Whether there is nobody to talk to.
+
+        Raises:
+            RuntimeError: there should be others, and nothing connects them: each would take itself for the first.
+        """
+        if self._process.world_size > 1 and not distributed.is_initialized():
+            raise RuntimeError(f"{self._process.world_size} processes train together, and nothing connects them")
+        return self._process.world_size == 1
 
     @cached_property
     def _group(self) -> Any:
@@ -51,11 +57,11 @@ class Gang:
         return self.all(value)[0]
 
     def all(self, value: Any) -> list[Any]:
-        """What each of them says, by rank."""
+        """What each of them says (anything that JSON can say; small: all hear all of it), by rank."""
         return [json.loads(said) for said in self.bytes_of_all(json.dumps(value).encode())]
 
     def bytes_of_all(self, said: bytes) -> list[bytes]:
-        """The same for bytes."""
+        """The same for bytes; as many megabytes as memory has room for as often as there are processes."""
         if self.is_alone:
             return [said]
         longest = self.highest([len(said)])[0]

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import os
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +19,13 @@ from attune_contract import VERSION, layout
 from attune_contract.enums import StopReason
 from attune_contract.outcome import Artifact
 from attune_contract.runconfig import RunConfig
-from attune_trainer import digests
 from attune_trainer.artifacts import RunFiles
 from attune_trainer.checkpointing import sharded, state, store
+from attune_trainer.checkpointing.finding import Finder
 from attune_trainer.checkpointing.gang import Gang
 from attune_trainer.checkpointing.uploader import Uploaded, Uploader
 from attune_trainer.distributed import Process
-from attune_trainer.errors import (
-    DigestMismatchError,
-    InvalidConfigurationError,
-    StageError,
-    StoppedError,
-    StoreUnreachableError,
-)
+from attune_trainer.errors import StoppedError, StoreUnreachableError
 from attune_trainer.heart import Heart
 from attune_trainer.methods.reporting import Reporter
 from attune_trainer.methods.watching import Watch
@@ -37,8 +33,8 @@ from attune_trainer.progress import Board
 from attune_trainer.stop import Stopper
 
 _REASONS = list(StopReason)
-_ERRORS = {kind.__name__: kind for kind in (InvalidConfigurationError, DigestMismatchError, StoreUnreachableError)}
-"""Of what the first process met and all processes end with."""
+_LOOK_AGAIN = 1.0
+"""Seconds after which the processes that wait for a checkpoint tell each other whether it is still on its way."""
 _log = logging.getLogger(__name__)
 
 
@@ -55,7 +51,8 @@ class Plan:
         stopper: knows whether the pod must go.
         board: is told of checkpoints.
         heart: is told that long work begins.
-        scratch: a folder for checkpoints on their way.
+        scratch: a folder for checkpoints on their way, on the disk of the best weights.
+        shared: a folder of this attempt alone that the processes of this machine may share.
         clock: seconds, monotonic.
         started: when this attempt began, by that clock.
         writer: takes and puts back weights and optimizer; None: the one for the Trainer that it is about.
@@ -70,6 +67,7 @@ class Plan:
     board: Board
     heart: Heart
     scratch: Path
+    shared: Path
     clock: Callable[[], float]
     started: float
     writer: state.StateWriter | None = None
@@ -85,6 +83,9 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._gang = Gang(plan.process)
+        self._finder = Finder(
+            plan.run, plan.identity, plan.process, self._gang, plan.shared, self._warn, plan.heart.beat
+        )
         self._found: store.Found | None = None
         self._trainer: Any = None
         self._writer: state.StateWriter = state.WholeState()
@@ -94,8 +95,6 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         self._last_begun = plan.started
         self.last: Artifact | None = None
         """The last complete checkpoint."""
-        self.stalls: list[float] = []
-        """Seconds that training stood still for each checkpoint."""
 
     # Going on from a checkpoint
 
@@ -106,12 +105,12 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
             The folder of its state, for `Trainer.train(resume_from_checkpoint=...)`; None: it begins at the beginning.
 
         Raises:
-            StageError: a checkpoint is of another configuration or data, or the store does not answer.
+            StageError: a checkpoint is of another configuration or data, or none can be used (`Finder.find`).
         """
         self._trainer = trainer
         trainer.state_writer = self._writer = self._plan.writer or sharded.writer_of(trainer)
         trainer.add_callback(self)
-        self._found = self._find()
+        self._found = self._finder.find()
         if self._found is None:
             return None
         self.last = self._found.artifact
@@ -128,56 +127,6 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         _log.info("going on from step %d", self._found.step)
         return str(folder)
 
-    def _find(self) -> store.Found | None:
-        """The newest checkpoint that is whole. The first process looks; all take what it found."""
-        found, error = None, None
-        if self._plan.process.is_first:
-            try:
-                found = self._newest()
-            except StageError as raised:
-                error = raised
-        kind = type(error).__name__ if error else None
-        step, kind, problem = self._gang.from_first([found.step if found else None, kind, str(error)])
-        if error:
-            raise error
-        if kind is not None:
-            raise _ERRORS.get(kind, StoreUnreachableError)(problem)
-        if step is None or self._plan.process.is_first:
-            return found
-        return self._fetch(int(step))
-
-    def _newest(self) -> store.Found | None:
-        for step in store.resumable(self._plan.run):
-            try:
-                found = self._fetch_twice(step)
-            except DigestMismatchError as error:
-                store.forget(self._place(step))
-                self._warn(f"Checkpoint {step} cannot be used, so an older one is: {error}.")
-                store.remove(self._plan.run, step, store.steps(self._plan.run).get(step, set()))
-                continue
-            try:
-                self._plan.identity.demand(self._plan.run.uri(found.artifact.path), found.description)
-            except StageError:
-                store.forget(found.folder)
-                raise
-            return found
-        return None
-
-    def _fetch_twice(self, step: int) -> store.Found:
-        """Nothing is given up for what may have been damaged only on its way here."""
-        try:
-            return self._fetch(step)
-        except DigestMismatchError:
-            store.forget(self._place(step))
-            return self._fetch(step)
-
-    def _fetch(self, step: int) -> store.Found:
-        return store.fetch(self._plan.run, step, self._place(step))
-
-    def _place(self, step: int) -> Path:
-        run_digest = digests.of_bytes(self._plan.run.root.encode()).removeprefix(digests.PREFIX)[:16]
-        return store.shared_folder(run_digest, step)
-
     # Callbacks of the Trainer
 
     def on_train_begin(self, _args: Any, trainer_state: Any, _control: Any, *, train_dataloader: Any, **_: Any) -> None:
@@ -186,7 +135,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         if self._found:
             state.put_sampler(train_dataloader, trainer_state.global_step // per_epoch)
         if self._plan.process.is_first or self._writer.is_in_parts:
-            self._uploader = Uploader(self._plan.config, self._plan.config.checkpoint.keep)
+            self._uploader = self._upload()
         self._last_begun = self._plan.clock()
         self._plan.stopper.prepare()
 
@@ -212,10 +161,16 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
     def finish(self, patience: float | None = None) -> None:
         """Waits for the checkpoint that is on its way, and lets go of the process that uploads.
 
+        That it does not get there is told, and no error.
+
         Args:
-            patience: seconds to wait; None: as long as it takes.
+            patience: seconds to wait, where the other processes may be gone; None: as long as it takes, and all wait.
         """
-        self._settle(patience)
+        self._plan.heart.allow("waiting for the last checkpoint")
+        if patience is None:
+            self._settle()
+        else:
+            self._hear(patience)
         if self._uploader:
             self._uploader.close()
 
@@ -255,12 +210,25 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
             if self._plan.process.is_first:
                 told = {"reporter": _of(self._trainer, Reporter).state(), "watch": watch.state() if watch else None}
                 snapshot.documents[state.HISTORY] = told
-            best = watch.best_file if watch else None
+            best = self._hold(watch.best_file, step) if watch and watch.best_file else None
             arguments = (snapshot, best, self._describe(step), begun_at, part)
             self._writing = threading.Thread(target=self._write, args=arguments, name="checkpoint", daemon=True)
             self._writing.start()
-        self.stalls.append(self._plan.clock() - begun)
-        _of(self._trainer, Reporter).stopwatch.leave_out(self.stalls[-1])
+        stall = self._plan.clock() - begun
+        _log.info("checkpoint of step %d: training stood still for %.3f s", step, stall)
+        _of(self._trainer, Reporter).stopwatch.leave_out(stall)
+
+    def _hold(self, best: Path, step: int) -> Path:
+        """Another name for the best weights so far, which stays when better ones take their place.
+
+        That there is none is no reason to end a training: then writing the checkpoint fails, and says so.
+        """
+        held = self._plan.scratch / "checkpoints" / f"{step}.best"
+        with suppress(OSError):
+            held.parent.mkdir(exist_ok=True)
+            held.unlink(missing_ok=True)
+            os.link(best, held)
+        return held
 
     def _part(self) -> store.Part | None:
         """Which part of the next checkpoint this process writes; None where the first one writes all."""
@@ -278,24 +246,31 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         part: store.Part | None,
     ) -> None:
         """Writes the state to local disk and hands it over; in a thread of its own."""
-        step = description["step"]
+        step, failed = description["step"], ""
         folder = self._plan.scratch / "checkpoints" / f"{step}-{self._plan.process.rank}"
         shutil.rmtree(folder, ignore_errors=True)
         try:
             snapshot.write(folder / layout.CHECKPOINT_STATE)
             if best:
-                shutil.copyfile(best, folder / layout.CHECKPOINT_STATE / state.BEST)
+                best.replace(folder / layout.CHECKPOINT_STATE / state.BEST)
             if self._plan.process.is_first:
                 text = json.dumps(description, indent=2) + "\n"
                 (folder / layout.CHECKPOINT_DESCRIPTION).write_text(text, encoding="utf-8")
         except Exception as error:  # noqa: BLE001 - of a full disk safetensors has an error of its own
             shutil.rmtree(folder, ignore_errors=True)
-            self._failed(Uploaded(step, error=f"it could not be written to local disk: {error}"))
-            return
+            if best:
+                best.unlink(missing_ok=True)
+            failed = f"it could not be written to local disk: {error}"
+            if not (part and part.rank):
+                self._failed(Uploaded(step, error=failed))
+                return
         assert self._uploader is not None, "who writes has one"  # noqa: S101
         if self._uploader.is_gone:
-            self._uploader = Uploader(self._plan.config, self._plan.config.checkpoint.keep)
-        self._uploader.ask(step, folder, begun, part)
+            self._uploader = self._upload()
+        self._uploader.ask(step, folder, begun, part, failed)
+
+    def _upload(self) -> Uploader:
+        return Uploader(self._plan.config, self._plan.config.checkpoint.keep, self._finder.bad)
 
     def _describe(self, step: int) -> dict[str, Any]:
         trainer_state = self._trainer.state
@@ -343,16 +318,21 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
     def _last_step(self) -> int | None:
         return int(self.last.path.strip("/").rsplit("/", 1)[-1]) if self.last else None
 
-    def _settle(self, patience: float | None = None) -> None:
-        """Until nothing is on its way any more."""
-        if self._writing:
+    def _settle(self) -> None:
+        """Until nothing is on its way any more, from any process. All wait together: none is left in a time-out."""
+        while self._gang.highest([int(self._is_writing)])[0]:
+            if self._is_writing:
+                self._hear(_LOOK_AGAIN)
+            else:
+                self._plan.heart.beat()
+        self._hear()
+
+    def _hear(self, patience: float = 0) -> None:
+        """Takes what is said of the checkpoint that is on its way, if that is in time."""
+        if self._writing and patience:
             self._writing.join(patience)
         if self._uploader:
-            self._take(self._uploader.answer(patience))
-
-    def _hear(self) -> None:
-        if self._uploader:
-            self._take(self._uploader.answer(0))
+            self._take(self._uploader.answer(patience, self._plan.heart.beat if patience else lambda: None))
 
     def _take(self, done: Uploaded | None) -> None:
         if done is None:

@@ -4,25 +4,25 @@ A checkpoint exists once its COMPLETE does. It is written last and names the dig
 in the folder is not looked at.
 """
 
-import fcntl
 import json
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from attune_contract import VERSION, layout
 from attune_contract.outcome import Artifact
-from attune_trainer import digests
+from attune_trainer import digests, locks
 from attune_trainer.artifacts import RunFiles
 from attune_trainer.errors import (
     DigestMismatchError,
     InvalidConfigurationError,
     ObjectNotFoundError,
+    StageError,
     StoreUnreachableError,
 )
 
@@ -93,9 +93,13 @@ def steps(run: RunFiles) -> dict[int, set[str]]:
 
 def resumable(run: RunFiles) -> list[int]:
     """Steps of the complete checkpoints that training can go on from, the newest first."""
+    return _resumable(steps(run))
+
+
+def _resumable(there: dict[int, set[str]]) -> list[int]:
     state = f"{layout.CHECKPOINT_STATE}/"
-    with_state = {s: names for s, names in steps(run).items() if any(name.startswith(state) for name in names)}
-    return sorted((step for step, names in with_state.items() if layout.COMPLETE in names), reverse=True)
+    with_state = {step for step, names in there.items() if any(name.startswith(state) for name in names)}
+    return sorted((step for step in with_state if layout.COMPLETE in there[step]), reverse=True)
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,20 @@ def write_part(run: RunFiles, folder: Path, step: int, part: Part) -> None:
         folder: its files; no other part has files of the same names.
         step: optimizer steps done.
         part: which.
+
+    Raises:
+        StageError: the store refuses, or does not answer.
+        OSError: a file cannot be read.
     """
     path = f"{layout.checkpoint_path(step)}/"
     artifact, files = run.put_files(path, folder)
     run.put_json(_said(path, part.token, part.rank), {"files": files, "sizeBytes": artifact.size_bytes})
+
+
+def give_up_part(run: RunFiles, step: int, part: Part, why: str) -> None:
+    """Says that a part will not come, so that nobody waits for it; as far as the store can be told."""
+    with suppress(StageError):
+        run.put_json(_said(f"{layout.checkpoint_path(step)}/", part.token, part.rank), {"failed": why})
 
 
 def write(
@@ -168,13 +182,17 @@ class Parts:
         """Waits for all others, and adds what they wrote.
 
         Raises:
-            StoreUnreachableError: some did not get there in time.
+            StoreUnreachableError: some did not get there in time, or will not.
         """
         files, size, waited = dict(files), artifact.size_bytes, 0.0
         missing = list(range(1, self.part.of))
         while missing:
             said = {rank: run.read_json(_said(path, self.part.token, rank)) for rank in missing}
-            for each in filter(None, said.values()):
+            for rank, each in said.items():
+                if not each:
+                    continue
+                if "failed" in each:
+                    raise StoreUnreachableError(f"{run.uri(path)}: the part of process {rank}: {each['failed']}")
                 files |= each["files"]
                 size += each["sizeBytes"]
             missing = [rank for rank in missing if not said[rank]]
@@ -199,16 +217,18 @@ def _said(path: str, token: str, rank: int) -> str:
     return f"{path}parts/{token}-{rank}.json"
 
 
-def fetch(run: RunFiles, step: int, target: Path) -> Found:
-    """Fetches a checkpoint and verifies every file of it. The processes of a machine share one copy.
+def fetch(run: RunFiles, step: int, target: Path, beat: Callable[[], None] = lambda: None) -> Found:
+    """Fetches a checkpoint and verifies every file of it. The processes of a machine may share one copy.
 
     Args:
         run: the run's files.
         step: its step.
-        target: where it goes; whoever comes first fills it, the others wait.
+        target: where it goes, in a folder that is this attempt's alone; whoever comes first fills it, others wait.
+        beat: told, while it waits, that nothing is wrong.
 
     Raises:
         DigestMismatchError: it is not complete, or not as it was written.
+        OSError: this machine's disk fails.
     """
     path = f"{layout.checkpoint_path(step)}/"
     marker = run.read_json(path + layout.COMPLETE)
@@ -216,8 +236,7 @@ def fetch(run: RunFiles, step: int, target: Path) -> Found:
     if not isinstance(marker, dict) or not isinstance(files, dict) or marker.get("digest") != _digest(files):
         raise DigestMismatchError(f"{run.uri(path)}: its {layout.COMPLETE} is missing or damaged")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f"{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # given back by the kernel, however this process ends
+    with locks.alone(target.with_name(f"{target.name}.lock"), beat):
         if not target.is_dir():
             _fill(run, path, files, target)
     description = _description(run.uri(path), target / layout.CHECKPOINT_DESCRIPTION)
@@ -227,11 +246,6 @@ def fetch(run: RunFiles, step: int, target: Path) -> Found:
     return Found(step, target, description, artifact, float(seconds) if isinstance(seconds, int | float) else None)
 
 
-def shared_folder(digest_of_run: str, step: int) -> Path:
-    """Where the processes of this machine share a checkpoint that they go on from."""
-    return Path(tempfile.gettempdir()) / f"attune-resume-{digest_of_run}-{step}"
-
-
 def forget(target: Path) -> None:
     """Removes a shared copy, or what there is of one."""
     for folder in (target, target.with_name(f"{target.name}.part")):
@@ -239,22 +253,30 @@ def forget(target: Path) -> None:
     target.with_name(f"{target.name}.lock").unlink(missing_ok=True)
 
 
-def sweep(run: RunFiles, keep: int, spare: Collection[int] = ()) -> list[int]:
-    """Removes what never became complete, and complete checkpoints beyond the newest `keep`.
+def sweep(run: RunFiles, keep: int, spare: Collection[int] = (), bad: Collection[int] = ()) -> list[int]:
+    """Removes what never became complete, and what is complete beyond the newest that training can go on from.
+
+    One without a state, as is left at the end, is not counted: it takes no place of those that can be gone on from.
 
     Args:
         run: the run's files.
-        keep: complete checkpoints to keep.
-        spare: steps that stay whatever they are, such as one that is being written.
+        keep: checkpoints that training can go on from to keep.
+        spare: steps that stay whatever they are, such as one that was just written.
+        bad: steps of complete ones that could not be used, and go.
 
     Returns:
         The steps that went.
+
+    Raises:
+        StageError: the store refuses, or does not answer.
     """
     there = steps(run)
-    complete = sorted((step for step, names in there.items() if layout.COMPLETE in names), reverse=True)
-    gone = [step for step in there if step not in complete[:keep] and step not in spare]
+    kept = [step for step in _resumable(there) if step not in bad][:keep]
+    gone = [step for step in there if step not in kept and step not in spare]
     for step in gone:
         remove(run, step, there[step])
+    with suppress(StageError):  # keys that may remove objects need not be able to see what never became one
+        run.store.drop_uploads(run.uri(layout.CHECKPOINTS) + "/")
     return gone
 
 
@@ -283,7 +305,7 @@ def _description(uri: str, file: Path) -> dict[str, Any]:
     """What checkpoint.json says; a marker that does not name one is damaged as well."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:
         raise DigestMismatchError(f"{uri}: its {file.name} cannot be read") from error
     if not isinstance(found, dict):
         raise DigestMismatchError(f"{uri}: its {file.name} cannot be read")

@@ -8,7 +8,7 @@ that differ from theirs, do not exist. See docs/decisions/0015.
 import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class Kept:
     """Scores of a run's models, in its own prefix.
 
     Args:
-        run: the run's files.
+        files: opens the run's files, with the keys as they are then: scoring takes longer than some last.
         run_id: its id.
         scratch: a folder for local copies.
         keys: by side, all that its scores follow from, as JSON.
@@ -69,7 +69,7 @@ class Kept:
         shared: sides on which the tuned model has no part.
     """
 
-    run: RunFiles
+    files: Callable[[], RunFiles]
     run_id: str
     scratch: Path
     keys: Mapping[str, Any]
@@ -77,6 +77,11 @@ class Kept:
     shared: frozenset[str] = frozenset()
     origins: dict[str, str] = field(default_factory=dict)
     """By side, the other run that scored it; empty until `find` has found some."""
+
+    @property
+    def run(self) -> RunFiles:
+        """The run's files."""
+        return self.files()
 
     def local(self, name: str) -> Path:
         """The local copy of a side's scores."""

@@ -16,7 +16,7 @@ from attune_contract.outcome import TrainingFigures
 from attune_trainer.checkpointing.state import StateWriter, WholeState
 from attune_trainer.data.encoding.base import IGNORED
 from attune_trainer.data.encoding.supervised import Encoded
-from attune_trainer.heart import Heart
+from attune_trainer.heart import ALLOWANCE, Heart
 from attune_trainer.methods import batches, collate, sharding, watching
 from attune_trainer.methods.base import Job, Loaded, Trained
 from attune_trainer.methods.device import peak_memory
@@ -280,6 +280,7 @@ def arguments(job: Job, loaded: Loaded, batch: batches.BatchPlan, rows: int) -> 
         "activation_checkpointing": large,
         "activation_checkpointing_kwargs": {"use_reentrant": False},
         "ddp_find_unused_parameters": False,
+        "ddp_timeout": int(ALLOWANCE),  # one may fetch the model, or save, for longer than the others
         "average_tokens_across_devices": True,
         "include_num_input_tokens_seen": "non_padding",
         "logging_steps": math.ceil(steps / MAX_LOGGED),

@@ -100,6 +100,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no typ
         """Goes back to the best weights. The first process does: it alone saves them."""
         if not self._keeps or not self.points or self._best() is self.points[-1]:
             return
+        self._job.heart.allow("going back to the best weights")
         sharding.gather(model, is_first=self._job.process.is_first)
         if self._job.process.is_first:
             assert self.best_file is not None, "the best weights were kept when they were"  # noqa: S101
@@ -122,7 +123,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no typ
             shutil.copyfile(folder / BEST, self.best_file)
 
     def _keep_weights(self, model: Any, point: Point) -> None:
-        """Into a file of its own: the one before may be on its way into a checkpoint."""
+        """Into a file of its own: a checkpoint that is on its way may hold the one before by another name."""
+        self._job.heart.allow("keeping the best weights")
         weights = _weights(model, is_first=self._job.process.is_first)
         if not self._job.process.is_first:
             return

@@ -131,7 +131,7 @@ class Loaded:
         side = Side(TUNED, kind, self.source)
         run, run_id = self.context.run, self.context.config.run.id
         nobody = Siblings(run.store, run.root, run_id)  # no side is shared, so it is not asked
-        kept = Kept(run, run_id, folder, {TUNED: self._key(rows, given)}, nobody)
+        kept = Kept(lambda: self.context.run, run_id, folder, {TUNED: self._key(rows, given)}, nobody)
         found = comparison.score([side], self.weights, kept, Pace(self.context.board, len(examples)))[TUNED]
         return Measured(found.figures, {n: shape_of(metric) for n, metric in kind.metrics().items()})
 

@@ -74,7 +74,7 @@ def prepare(context: Context, given: tuple[Artifact, ...]) -> Prepared:
     architecture = Architecture(work, tuned.labels, tuned.forward.padding, base.trust_remote_code)
     models = Models(work, architecture, base, checkpoint, place, together=text is not None)
     kept = Kept(
-        run=context.run,
+        files=lambda: context.run,
         run_id=context.config.run.id,
         scratch=context.scratch,
         keys=setting.keys(context, given, made, models),

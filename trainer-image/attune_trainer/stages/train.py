@@ -11,12 +11,15 @@ from attune_trainer import checkpoints, digests, inputs, launch, models, results
 from attune_trainer.checkpointing import keeper as keeping
 from attune_trainer.checkpointing import store
 from attune_trainer.checkpointing.keeper import Keeper
+from attune_trainer.checkpointing.uploader import PATIENCE
 from attune_trainer.context import Context
 from attune_trainer.data import canonical, leaks
 from attune_trainer.distributed import Process
+from attune_trainer.errors import StageError
 from attune_trainer.methods import device, sharding
 from attune_trainer.methods.base import Job, Step, Trained
 from attune_trainer.methods.registry import METHODS
+from attune_trainer.storage.retry import Retry
 
 
 def run(context: Context) -> Outcome:
@@ -45,6 +48,7 @@ def run(context: Context) -> Outcome:
     description = _describe(context, given, base)
     job = _job(context, process, place, base, data)
     keeper = Keeper(_plan(context, job, _identity(context, given, base), description, started))
+    context.heart.allow("loading the model")
     folder = context.scratch / "checkpoint"
     trained = _train(replace(job, keeper=keeper), folder)
     if not process.is_first:
@@ -66,6 +70,7 @@ def _plan(
         board=context.board,
         heart=job.heart,
         scratch=context.scratch,
+        shared=launch.shared(context.environment) or context.scratch,
         clock=job.clock,
         started=started,
     )
@@ -117,8 +122,10 @@ def _train(job: Job, folder: Path) -> Trained:
     """The five steps of a method."""
     method = METHODS[job.work.method]
     loaded = method.load(job)
+    job.heart.allow("preparing the rows")
     rows = method.prepare(job, loaded)
     watched = method.prepare(replace(job, train=job.validation), loaded) if job.validation else ()
+    job.heart.allow("beginning to train")
     trainer = method.build(job, loaded, rows, watched)
     trained = method.train(job, trainer)
     job.heart.allow("saving the result")
@@ -154,7 +161,7 @@ def _job(context: Context, process: Process, place: device.Device, base: models.
         on_step=report,
         clock=time.monotonic,
         validation=data.validation,
-        heart=launch.heart_of(context.environment),
+        heart=context.heart,
     )
 
 
@@ -187,20 +194,24 @@ def _describe(context: Context, given: tuple[Artifact, ...], base: models.BaseMo
 
 
 def _finish(context: Context, key: str, description: dict[str, Any], trained: Trained, folder: Path) -> Outcome:
-    """Uploads checkpoint and report, then marks the stage as complete."""
-    checkpoint = checkpoints.write(context.run, folder, trained, description)
-    store.sweep(context.run, context.config.checkpoint.keep, {trained.figures.steps})
-    report = context.run.put_json(layout.TRAINING_REPORT, _report(context, trained))
+    """Uploads checkpoint and report, then marks the stage as complete; only then earlier checkpoints may go."""
+    run = context.run_with(Retry(PATIENCE))
+    checkpoint = checkpoints.write(run, folder, trained, description)
+    report = run.put_json(layout.TRAINING_REPORT, _report(context, trained))
     outcome = context.outcome(_in_words(trained)).model_copy(
         update={
             "training": trained.figures,
             "artifacts": (checkpoint, report),
-            "report_uri": context.run.uri(layout.TRAINING_REPORT),
+            "report_uri": run.uri(layout.TRAINING_REPORT),
             "resumed_from_step": context.board.read().resumed_from_step,
             "warnings": context.board.read().warnings,
         }
     )
-    results.save(context.run, key, outcome)
+    results.save(run, key, outcome)
+    try:
+        store.sweep(run, context.config.checkpoint.keep - 1, {trained.figures.steps})
+    except StageError as error:
+        context.log.warning("training is complete, but earlier checkpoints could not be removed: %s", error)
     return outcome
 
 

@@ -61,3 +61,7 @@ class Store(Protocol):
     def delete(self, uri: str) -> None:
         """Removes one object; it is no error if it is not there."""
         ...
+
+    def drop_uploads(self, prefix: str) -> None:
+        """Removes the parts of large objects below a prefix that never became whole: no listing shows them."""
+        ...

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -14,7 +14,14 @@ from attune_trainer.storage.base import ObjectInfo
 
 
 class FileStore:
-    """`file:///absolute/path` URIs."""
+    """`file:///absolute/path` URIs.
+
+    Args:
+        beat: told after each file that goes to or fro.
+    """
+
+    def __init__(self, beat: Callable[[], None] = lambda: None) -> None:
+        self._beat = beat
 
     def head(self, uri: str) -> ObjectInfo:
         """See `Store.head`."""
@@ -54,6 +61,7 @@ class FileStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _translated(uri):
             shutil.copyfile(_path(uri), path)
+        self._beat()
 
     def put(self, uri: str, data: bytes) -> None:
         """See `Store.put`."""
@@ -64,11 +72,15 @@ class FileStore:
         """See `Store.put_file`."""
         with _translated(uri), _replacing(_path(uri)) as temporary:
             shutil.copyfile(path, temporary)
+        self._beat()
 
     def delete(self, uri: str) -> None:
         """See `Store.delete`."""
         with _translated(uri):
             _path(uri).unlink(missing_ok=True)
+
+    def drop_uploads(self, prefix: str) -> None:
+        """See `Store.drop_uploads`. Here they are files as any other, which `list` shows."""
 
 
 def uri_of(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Which store a URI lives in, and with whose keys: they are read from their mounted folders, afresh each time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,11 +32,13 @@ class Stores:
         config: says which roles have which credentials, and whether `file://` is allowed.
         environment: where keys come from for a role without a Secret.
         retry: how a store's own failures are repeated.
+        beat: told of each piece of a file that goes to or fro.
     """
 
     config: RunConfig
     environment: Mapping[str, str]
     retry: Retry = field(default_factory=Retry)
+    beat: Callable[[], None] = lambda: None
 
     def open(self, role: Role, uri: str) -> Store:
         """The store that a URI lives in. Rotated keys are seen, since they are read here and not kept.
@@ -48,10 +50,11 @@ class Stores:
         """
         scheme = self._scheme(uri)
         if scheme == "file":
-            return FileStore()
+            return FileStore(self.beat)
         keys = self.keys(role)
         self._demand_pair(role, keys)
-        return s3.S3Store(s3.client(keys), self.whose(role), self.retry)
+        transfers = s3.client(keys, s3.PART_ATTEMPTS)
+        return s3.S3Store(s3.client(keys), self.whose(role), self.retry, transfers, self.beat)
 
     def keys(self, role: Role) -> dict[str, str]:
         """The keys of a role: from its Secret's folder, or the environment where no Secret is named.
@@ -102,7 +105,7 @@ def read_keys(directory: Path) -> dict[str, str]:
     if not directory.is_dir():
         return {}
     files = [p for p in directory.iterdir() if not p.name.startswith(".") and p.is_file()]
-    return {p.name: p.read_text(encoding="utf-8").strip() for p in files}
+    return {p.name: p.read_text(encoding="utf-8", errors="replace").strip() for p in files}  # others may be binary
 
 
 def _missing(credentials: Credentials, namespace: str) -> str:

@@ -1,7 +1,7 @@
 """S3 and what speaks its protocol, through boto3."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,8 @@ from attune_trainer.storage.retry import Retry
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+PART_ATTEMPTS = 5
+"""How often a part of a file is sent or asked for before the file has failed."""
 _BUFFER = 1 << 20
 
 
@@ -29,12 +31,24 @@ class S3Store:
         client: a boto3 client for S3 that does not retry by itself.
         whose: where its keys came from, for messages.
         retry: how failures of the store itself are repeated.
+        transfers: the client for whole files, which repeats each part by itself: a file of thousands of parts must
+            not begin anew because of one. Left out: `client`.
+        beat: told of each piece of a file that goes to or fro; called in threads.
     """
 
-    def __init__(self, client: "S3Client", whose: str, retry: Retry) -> None:
+    def __init__(
+        self,
+        client: "S3Client",
+        whose: str,
+        retry: Retry,
+        transfers: "S3Client | None" = None,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client = client
         self._whose = whose
         self._retry = retry
+        self._transfers = transfers or client
+        self._beat = beat
 
     def head(self, uri: str) -> ObjectInfo:
         """See `Store.head`."""
@@ -73,7 +87,7 @@ class S3Store:
         """See `Store.get`."""
         bucket, key = _split(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._call(uri, lambda: self._client.download_file(bucket, key, str(path)))
+        self._call(uri, lambda: self._transfers.download_file(bucket, key, str(path), Callback=self._moved))
 
     def put(self, uri: str, data: bytes) -> None:
         """See `Store.put`."""
@@ -83,12 +97,31 @@ class S3Store:
     def put_file(self, uri: str, path: Path) -> None:
         """See `Store.put_file`."""
         bucket, key = _split(uri)
-        self._call(uri, lambda: self._client.upload_file(str(path), bucket, key))
+        self._call(uri, lambda: self._transfers.upload_file(str(path), bucket, key, Callback=self._moved))
 
     def delete(self, uri: str) -> None:
         """See `Store.delete`."""
         bucket, key = _split(uri)
         self._call(uri, lambda: self._client.delete_object(Bucket=bucket, Key=key))
+
+    def drop_uploads(self, prefix: str) -> None:
+        """See `Store.drop_uploads`."""
+        bucket, key = _split(prefix)
+        asked: Any = {"Bucket": bucket, "Prefix": key}
+        while True:
+            page = self._call(prefix, partial(self._client.list_multipart_uploads, **asked))
+            for each in page.get("Uploads", []):
+                self._call(prefix, partial(self._drop_upload, bucket, each["Key"], each["UploadId"]))
+            if not page.get("IsTruncated"):
+                return
+            asked |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _drop_upload(self, bucket: str, key: str, upload: str) -> None:
+        with suppress(self._client.exceptions.NoSuchUpload):  # it was completed or dropped meanwhile
+            self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+
+    def _moved(self, _bytes: int) -> None:
+        self._beat()
 
     def read_from(self, info: ObjectInfo, start: int) -> Any:
         """The body of an object from byte `start` on; the object must still be the one that `info` describes."""
@@ -172,18 +205,19 @@ class _Resuming(io.RawIOBase):
         super().close()
 
 
-def client(keys: dict[str, str]) -> "S3Client":
+def client(keys: dict[str, str], attempts: int = 1) -> "S3Client":
     """A boto3 client.
 
     Args:
         keys: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL; any that is
             missing is left to the pod's own identity.
+        attempts: how often it asks before a request has failed. One where `Retry` repeats the call.
     """
     endpoint = keys.get("AWS_ENDPOINT_URL")
     config = Config(
         connect_timeout=5,
         read_timeout=30,
-        retries={"total_max_attempts": 1},  # `Retry` is the one place that repeats
+        retries={"total_max_attempts": attempts, "mode": "standard"},
         # Path style: endpoints of one's own rarely have DNS names per bucket.
         s3={"addressing_style": "path" if endpoint else "auto"},
         # Other stores than AWS do not all know the newer checksums; ours are sha256 in the Outcome.
