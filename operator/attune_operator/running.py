@@ -17,6 +17,7 @@ from attune_operator.clock import LOOK_SECONDS, Clock
 from attune_operator.cluster.client import Kube, connect, path_to
 from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.lease import Leadership
+from attune_operator.cluster.looks import Looks
 from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.cluster.runtimes import Runtimes
 from attune_operator.cluster.warnings import Warnings
@@ -65,12 +66,12 @@ async def running(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         runtimes, kueue = Runtimes(client, loop.time), Kueue(client, loop.time)
         controller.on_runtime_change(runtimes.forget)
         warnings, figures = Warnings(client, loop.time), RetrainingMetrics(registry)
-        afterlife = Afterlife(client, runtimes, settings, warnings)
+        afterlife, looks = Afterlife(client, runtimes, settings, warnings), Looks(client, warnings)
         runs = Reconciler(client, poller, settings, metrics, runtimes, kueue, warnings, afterlife)
         steps: dict[str, Step] = {
-            naming.SCHEDULES: ScheduleReconciler(client, runtimes, settings, figures, clock.now).reconcile,
+            naming.SCHEDULES: ScheduleReconciler(client, runtimes, looks, settings, figures, clock.now).reconcile,
             naming.CLUSTER_SCHEDULES: WaveReconciler(client, figures, clock.now).reconcile,
-            naming.TUNED_MODELS: TunedModelReconciler(client, runtimes, settings, figures, clock.now).reconcile,
+            naming.TUNED_MODELS: TunedModelReconciler(client, runtimes, looks, settings, figures, clock.now).reconcile,
         }
         if settings.clock_config_map:
             await _moved(clock, client, settings)  # before anything is judged by it
@@ -81,8 +82,8 @@ async def running(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         stack.push_async_callback(_cancel, workers)
         stack.push_async_callback(_drain, queues, workers, settings.drain_seconds)
         resync = _resync_forever(controller, client, settings.resync_seconds, heartbeat, metrics)
-        looks = [resync, *([_follow(clock, retraining, client, settings)] if settings.clock_config_map else [])]
-        stack.push_async_callback(_cancel, [asyncio.create_task(look) for look in looks])
+        lasting = [resync, *([_follow(clock, retraining, client, settings)] if settings.clock_config_map else [])]
+        stack.push_async_callback(_cancel, [asyncio.create_task(each) for each in lasting])
         yield controller
 
 

@@ -1,8 +1,7 @@
-"""What the cluster shows of one run, or of one look: Jobs, pods, Events; read afresh from the API server."""
+"""What the cluster shows of one run: its Jobs and their pods; read afresh from the API server."""
 
 from typing import Any
 
-from attune_contract.outcome import Outcome
 from attune_operator.api.finetunejob import Attempt, FineTuneJob
 from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.api.tuningruntime import TuningRuntime
@@ -10,10 +9,8 @@ from attune_operator.cluster import objects
 from attune_operator.cluster.client import Kube, pages, path_to
 from attune_operator.cluster.objects import is_ours
 from attune_operator.errors import NotFoundError
-from attune_operator.finetunejob.masking import masked
-from attune_operator.finetunejob.snapshot import JobState, LookView, PodView
-from attune_operator.finetunejob.views import job_view, pod_view
-from attune_operator.finetunejob.waiting import why_waiting
+from attune_operator.finetunejob.snapshot import PodView
+from attune_operator.finetunejob.views import pod_view
 from attune_operator.naming import JOB_NAME_LABEL, RUN_LABEL, TUNED_MODELS
 from attune_operator.workqueue import Key
 
@@ -80,27 +77,3 @@ async def job(client: Kube, namespace: str, name: str) -> JSON | None:
         return await client.get(path_to("batch/v1", "jobs", namespace, name))
     except NotFoundError:
         return None
-
-
-async def look(client: Kube, namespace: str, name: str, uid: str) -> LookView | None:
-    """What became of a Job of one pod; None where it is not there, or somebody else's.
-
-    Args:
-        client: the API server.
-        namespace: of the Job.
-        name: of the Job.
-        uid: its owner's.
-    """
-    found = await job(client, namespace, name)
-    if found is None or not is_ours(found, uid):
-        return None
-    view = job_view(found)
-    selector = f"{JOB_NAME_LABEL}={name}"
-    listed = (await client.get(path_to("v1", "pods", namespace, labelSelector=selector)))["items"]
-    pods = tuple(pod_view(p) for p in listed if is_ours(p, view.uid))
-    if not view.over:
-        hold = why_waiting(view, pods, ())
-        return LookView(over=False, queued=view.state is JobState.SUSPENDED, waits=hold.message if hold else "")
-    outcome = next((o for p in pods if (o := Outcome.loads(p.termination_message))), None)
-    said = next((p.termination_message for p in pods if p.termination_message), "") or view.disrupted or view.failure
-    return LookView(over=True, outcome=outcome, words=masked(said.strip()[-500:]))

@@ -1,4 +1,4 @@
-"""Warning Events, read once for all runs of a namespace.
+"""Warning Events, read once for all runs and looks of a namespace.
 
 The API server keeps Events without an index: whoever asks for those about one object has it go through all that the
 namespace has. Runs that wait would each ask, the longer the more of them wait, and slow down the server that they wait
@@ -7,12 +7,12 @@ for. So a namespace is read as a whole, one after the other, and the rarer the l
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from attune_operator.cluster.client import Kube, pages, path_to
 from attune_operator.errors import UnavailableError
-from attune_operator.finetunejob.snapshot import Warned
+from attune_operator.finetunejob.snapshot import JobState, JobView, PodView, Warned
 
 JSON = dict[str, Any]
 FRESH_SECONDS = 5.0
@@ -20,6 +20,10 @@ PAUSE_FACTOR = 20
 """After a reading, its namespace is left alone for so many times as long as that took."""
 LONGEST_PAUSE = 300.0
 _FORGOTTEN_AFTER = 600.0
+RECENT = timedelta(minutes=2)
+"""Older warnings are about something that has passed: what lasts is warned of again."""
+LATE_TO_START = timedelta(seconds=4)
+"""A pod that starts normally has warnings of passing things; only one that still waits after this is asked for them."""
 
 
 class _Read(NamedTuple):
@@ -56,6 +60,18 @@ class Warnings:
         found = [e for name in names for e in known.about.get(name, ())] if known else []
         recent = sorted((e for e in found if _when(e) >= since), key=_when, reverse=True)
         return tuple(Warned(e.get("reason", ""), e.get("message", "")) for e in recent)
+
+    async def of_start(
+        self, namespace: str, job: JobView | None, pods: tuple[PodView, ...], now: datetime
+    ) -> tuple[Warned, ...]:
+        """Recent ones about a Job that may run, and whose pods do not, newest first.
+
+        A Job that has only just been made has none.
+        """
+        running = bool(pods) and all(p.phase != "Pending" for p in pods)
+        if job is None or job.state is not JobState.ACTIVE or running or now - job.created <= LATE_TO_START:
+            return ()
+        return await self.about(namespace, (job.name, *(p.name for p in pods)), max(job.created, now - RECENT))
 
     def _is_due(self, namespace: str) -> bool:
         known = self._known.get(namespace)

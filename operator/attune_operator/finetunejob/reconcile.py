@@ -22,7 +22,7 @@ from attune_operator.finetunejob.afterlife import Afterlife
 from attune_operator.finetunejob.build import build
 from attune_operator.finetunejob.leftovers import overdue
 from attune_operator.finetunejob.plan import Plan, is_terminal, plan
-from attune_operator.finetunejob.snapshot import JobState, PodView, QueueView, Snapshot, Warned
+from attune_operator.finetunejob.snapshot import JobState, PodView, QueueView, Snapshot
 from attune_operator.finetunejob.stories import Story, stories
 from attune_operator.finetunejob.summarize import summarize
 from attune_operator.finetunejob.views import job_view
@@ -35,10 +35,6 @@ from attune_operator.workqueue import Key
 
 JSON = dict[str, Any]
 log = logging.getLogger("attune")
-RECENT_WARNINGS = timedelta(minutes=2)
-"""Older warnings are about something that has passed: what lasts is warned of again."""
-CREATED_BEFORE_WARNINGS = timedelta(seconds=4)
-"""A pod that starts normally has warnings of passing things; only one that still waits after this is asked for them."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +114,6 @@ class Reconciler:
         runtime, runtime_problems = await self.runtimes.find(run.spec.runtime)
         raw_job, pods = await observe.job_and_pods(self.client, run, _watched(run))
         job = job_view(raw_job) if raw_job else None
-        warnings: tuple[Warned, ...] = ()
-        starts = job is not None and job.state is JobState.ACTIVE and not _running(pods)
-        if job is not None and starts and now - job.created > CREATED_BEFORE_WARNINGS:
-            names = (job.name, *(p.name for p in pods))
-            since = max(job.created, now - RECENT_WARNINGS)
-            warnings = await self.warnings.about(run.metadata.namespace, names, since)
         return Snapshot(
             run=run,
             now=now,
@@ -133,7 +123,7 @@ class Reconciler:
             namespace_labels=await observe.namespace_labels(self.client, runtime, run.metadata.namespace),
             job=job,
             pods=pods,
-            warnings=warnings,
+            warnings=await self.warnings.of_start(run.metadata.namespace, job, pods, now),
             progress=await self._progress(run, pods),
             queue=await self._queue(run, raw_job),
             lost=await self._lost(pods, now),
@@ -201,7 +191,3 @@ def _watched(run: FineTuneJob) -> Attempt | None:
     """The attempt whose Job matters: the newest, until it has succeeded. One that is over may not be gone yet."""
     last = run.status.attempts[-1] if run.status.attempts else None
     return last if last and last.state is not AttemptState.SUCCEEDED else None
-
-
-def _running(pods: tuple[PodView, ...]) -> bool:
-    return bool(pods) and all(p.phase != "Pending" for p in pods)

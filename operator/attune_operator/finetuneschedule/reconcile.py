@@ -11,8 +11,9 @@ from attune_operator import naming
 from attune_operator.api.conditions import Reason
 from attune_operator.api.finetuneschedule import FineTuneSchedule, FineTuneScheduleStatus
 from attune_operator.api.tunedmodel import TunedModel
-from attune_operator.cluster import apply, objects, observe
+from attune_operator.cluster import apply, objects
 from attune_operator.cluster.client import Kube
+from attune_operator.cluster.looks import Looks
 from attune_operator.cluster.runtimes import Runtimes
 from attune_operator.finetuneschedule import build
 from attune_operator.finetuneschedule.history import in_use, registered
@@ -36,6 +37,7 @@ class ScheduleReconciler:
 
     client: Kube
     runtimes: Runtimes
+    looks: Looks
     settings: Settings
     metrics: RetrainingMetrics
     now: Callable[[], datetime]
@@ -91,7 +93,7 @@ class ScheduleReconciler:
             tuned=models.get(_followed(schedule)),
             registered=registered(views, models),
             in_use=in_use(views, models),
-            poll=await self._poll(schedule),
+            poll=await self._poll(schedule, now),
         )
 
     async def _with_recorded(self, schedule: FineTuneSchedule, runs: list[JSON]) -> list[JSON]:
@@ -110,12 +112,11 @@ class ScheduleReconciler:
         raw = await objects.within(self.client, naming.TUNED_MODELS, schedule.metadata.namespace)
         return {r["metadata"]["name"]: TunedModel.parse(r)[0] for r in raw}
 
-    async def _poll(self, schedule: FineTuneSchedule) -> PollView | None:
+    async def _poll(self, schedule: FineTuneSchedule, now: datetime) -> PollView | None:
         data = schedule.status.data
         if data is None or data.poll is None:
             return None
-        meta = schedule.metadata
-        look = await observe.look(self.client, meta.namespace, data.poll, meta.uid)
+        look = await self.looks.view(schedule.metadata, data.poll, now)
         if look is None:
             return None
         told = f"{look.outcome.reason}: {look.outcome.message}" if look.outcome else look.words or look.waits

@@ -13,8 +13,9 @@ from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.meta import is_finished
 from attune_operator.api.problems import as_mapping
 from attune_operator.api.tunedmodel import TunedModel, TunedModelStatus
-from attune_operator.cluster import apply, objects, observe
+from attune_operator.cluster import apply, objects
 from attune_operator.cluster.client import Kube, path_to
+from attune_operator.cluster.looks import Looks
 from attune_operator.cluster.runtimes import Runtimes
 from attune_operator.finetunejob.snapshot import LookView
 from attune_operator.reporting import demand_readable, guarded
@@ -39,6 +40,7 @@ class TunedModelReconciler:
 
     client: Kube
     runtimes: Runtimes
+    looks: Looks
     settings: Settings
     metrics: RetrainingMetrics
     now: Callable[[], datetime]
@@ -82,13 +84,12 @@ class TunedModelReconciler:
         mine = [r for r in raw if _register(r) == model.metadata.name]
         parsed = (FineTuneJob.parse(r) for r in mine if is_finished(r.get("status")))
         runs = tuple(run for run, bad_run in parsed if not bad_run)
-        return Snapshot(model=model, now=now, runs=runs, present=present, look=await self._look(model))
+        return Snapshot(model=model, now=now, runs=runs, present=present, look=await self._look(model, now))
 
-    async def _look(self, model: TunedModel) -> LookView | None:
+    async def _look(self, model: TunedModel, now: datetime) -> LookView | None:
         if model.status.look is None:
             return None
-        meta = model.metadata
-        return await observe.look(self.client, meta.namespace, model.status.look.job_name, meta.uid)
+        return await self.looks.view(model.metadata, model.status.look.job_name, now)
 
     async def _apply(self, seen: Snapshot, status: TunedModelStatus, decision: Plan) -> Plan | None:
         """Makes what the plan asks for; returns the plan as the API server refused it, or None."""

@@ -11,12 +11,15 @@ from prometheus_client import CollectorRegistry
 
 from attune_operator import naming
 from attune_operator.cluster.client import Kube
+from attune_operator.cluster.looks import Looks
 from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.cluster.warnings import Warnings
 from attune_operator.clusterfinetuneschedule.reconcile import WaveReconciler
 from attune_operator.errors import UnavailableError
 from attune_operator.finetuneschedule.reconcile import ScheduleReconciler
 from attune_operator.retraining_metrics import RetrainingMetrics
 from attune_operator.settings import Settings
+from attune_operator.timing.moments import stamp
 from attune_operator.tunedmodel.reconcile import TunedModelReconciler
 from attune_operator.workqueue import Key
 from factories import NAMESPACE, SPEC
@@ -57,10 +60,11 @@ def cluster(**objects: JSON) -> MemoryKube:
 def reconciler(kube: MemoryKube, path: str, now: datetime) -> Callable[[], Any]:
     """A fresh operator's reconcile of the object at a path."""
     client: Kube = kube  # type: ignore[assignment]  # has its methods
-    runtimes, figures = Runtimes(client, lambda: 0.0), RetrainingMetrics(CollectorRegistry())
+    runtimes, looks = Runtimes(client, lambda: 0.0), Looks(client, Warnings(client, lambda: 0.0))
+    figures = RetrainingMetrics(CollectorRegistry())
     made: dict[str, Any] = {
-        SCHEDULE: ScheduleReconciler(client, runtimes, Settings(), figures, lambda: now),
-        MODEL: TunedModelReconciler(client, runtimes, Settings(), figures, lambda: now),
+        SCHEDULE: ScheduleReconciler(client, runtimes, looks, Settings(), figures, lambda: now),
+        MODEL: TunedModelReconciler(client, runtimes, looks, Settings(), figures, lambda: now),
         WAVE: WaveReconciler(client, figures, lambda: now),
     }
     key = Key("" if path == WAVE else NAMESPACE, path.rpartition("/")[2])
@@ -249,3 +253,22 @@ def test_a_look_whose_pod_does_not_start_says_why() -> None:
     reconcile(kube, MODEL, at(hours=14))
     assert kube.objects[MODEL]["status"]["look"]["number"] == 2
     assert "longer than specified deadline" in kube.objects[MODEL]["status"]["look"]["message"]
+
+
+def test_a_look_whose_pod_cannot_be_made_says_what_the_warnings_say() -> None:
+    kube = cluster(**{MODEL: model(monitor=MONITOR)})
+    kube.put(f"{RUNS}/run-1", finished_raw(1))
+    for minute in (0, 61):
+        reconcile(kube, MODEL, at(minutes=minute))
+    (path,) = jobs(kube)
+    kube.objects[path]["metadata"]["creationTimestamp"] = stamp(at(minutes=61))
+    warned = {
+        "metadata": {"name": "e"},
+        "involvedObject": {"name": path.rpartition("/")[2]},
+        "lastTimestamp": stamp(at(minutes=62)),
+        "reason": "FailedCreate",
+        "message": "exceeded quota: small",
+    }
+    kube.put(f"{TEAM}/events/e", warned)
+    reconcile(kube, MODEL, at(minutes=63))
+    assert kube.objects[MODEL]["status"]["look"]["message"] == "exceeded quota: small"
