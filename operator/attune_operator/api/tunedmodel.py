@@ -220,6 +220,8 @@ class LookRecord(Reported):
     """The time that it is for."""
     number: Annotated[int, Field(ge=1)]
     """Attempts at it, this one included."""
+    failures: Annotated[int, Field(ge=0)] = 0
+    """Attempts before this one that failed. One that the cluster ended, or that its node refused, does not count."""
     job_name: str
     """The Job, in this namespace."""
     state: AttemptState

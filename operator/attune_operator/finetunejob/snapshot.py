@@ -41,6 +41,8 @@ class JobView:
     """Message of the Job where it failed because the cluster ended one of its pods."""
     failure: str = ""
     """Message of the Job's condition Failed, such as that its deadline was exceeded."""
+    expired: bool = False
+    """It failed because it took longer than its deadline."""
     ended_at: str = ""
     """RFC 3339, once it is over."""
     runtime: str = ""
@@ -99,7 +101,9 @@ class LookView:
     over: bool
     outcome: Outcome | None = None
     words: str = ""
-    """The pod's last words, or the Job's, where there is no Outcome; secrets masked."""
+    """Why it found nothing: a reason and a sentence, secrets masked; empty where it did its work."""
+    disrupted: bool = False
+    """The cluster ended it, or its node refused it: nobody's mistake."""
     queued: bool = False
     """Held by a queue: its time has not begun."""
     waits: str = ""

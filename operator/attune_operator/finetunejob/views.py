@@ -32,6 +32,7 @@ def job_view(raw: JSON) -> JobView:
         created=datetime.fromisoformat(meta["creationTimestamp"]),
         disrupted=failed.get("message", "") if failed.get("reason") == "PodFailurePolicy" else "",
         failure=failed.get("message", ""),
+        expired=failed.get("reason") == "DeadlineExceeded",
         ended_at=over.get("lastTransitionTime", ""),
         runtime=meta.get("annotations", {}).get(RUNTIME_ANNOTATION, ""),
     )
@@ -73,7 +74,7 @@ def newborn(view: JobView | PodView) -> JobView | PodView:
     """The same child as it was when it was made, which is what whoever made it expects: no news."""
     if isinstance(view, PodView):
         return PodView(name=view.name, index=view.index, phase="Pending")
-    return replace(view, state=JobState.ACTIVE, deleting=False, disrupted="", failure="", ended_at="")
+    return replace(view, state=JobState.ACTIVE, deleting=False, disrupted="", failure="", expired=False, ended_at="")
 
 
 def _condition_message(status: JSON, kind: str, value: str) -> str:

@@ -56,17 +56,21 @@ def poll(schedule: FineTuneSchedule, runtime: TuningRuntime, data: DataSeen, set
         data: the record, which names the Job and says when it was asked for.
         settings: the operator's.
     """
-    assert data.poll is not None, "asked for only where it is recorded"  # noqa: S101
-    assert data.polled_at is not None, "recorded with the name"  # noqa: S101
-    run = _as_run(schedule)
-    attempt = Attempt(
-        stage=Stage.POLL, number=1, job_name=data.poll, state=AttemptState.PENDING, start_time=data.polled_at
-    )
+    run, attempt = _as_run(schedule), attempt_of(data)
     made = jobs.job(run, runtime, attempt, settings)
     limits = {"ttlSecondsAfterFinished": KEPT_SECONDS, "activeDeadlineSeconds": int(PATIENCE.total_seconds())}
     kept = {**made, "spec": {**made["spec"], **limits}}
     policy = naming.owned_policy(jobs.network_policy(run, settings), owner(schedule))
     return [policy, naming.owned_by(kept, owner(schedule), naming.SCHEDULE_ANNOTATION)]
+
+
+def attempt_of(data: DataSeen) -> Attempt:
+    """A look at the training data as its pod is told of it: an attempt at a stage of its own."""
+    assert data.poll is not None, "asked for only where it is recorded"  # noqa: S101
+    assert data.polled_at is not None, "recorded with the name"  # noqa: S101
+    return Attempt(
+        stage=Stage.POLL, number=1, job_name=data.poll, state=AttemptState.PENDING, start_time=data.polled_at
+    )
 
 
 def poll_needs(schedule: FineTuneSchedule) -> Asked:

@@ -116,11 +116,11 @@ class ScheduleReconciler:
         data = schedule.status.data
         if data is None or data.poll is None:
             return None
-        look = await self.looks.view(schedule.metadata, data.poll, now)
+        look = await self.looks.view(schedule.metadata, build.attempt_of(data), now)
         if look is None:
             return None
-        told = f"{look.outcome.reason}: {look.outcome.message}" if look.outcome else look.words or look.waits
-        return PollView(over=look.over, found=look.outcome.data if look.outcome else None, message=told)
+        found = look.outcome.data if look.outcome else None
+        return PollView(over=look.over, found=found, message=look.words or look.waits)
 
     async def _apply(self, seen: Snapshot, decision: Plan) -> tuple[Plan, frozenset[str]]:
         """Makes what the plan asks for; what the API server refuses becomes a hold that the status shows.

@@ -39,13 +39,7 @@ def objects(model: TunedModel, runtime: TuningRuntime, look: LookRecord, setting
     champion = model.status.version(look.champion)
     assert champion is not None, "a look is at a champion that is there"  # noqa: S101
     run = _as_run(model, look)
-    attempt = Attempt(
-        stage=Stage.MONITOR,
-        number=look.number,
-        job_name=look.job_name,
-        state=look.state,
-        start_time=look.start_time,
-    )
+    attempt = attempt_of(look)
     config = run_config(run, runtime, attempt, settings).model_copy(update={"monitoring": asked(model, look, champion)})
     made = jobs.job(run, runtime, attempt, settings)
     template = made["spec"]["template"]
@@ -63,6 +57,17 @@ def objects(model: TunedModel, runtime: TuningRuntime, look: LookRecord, setting
     owner = naming.owner_reference(naming.TUNED_MODEL_KIND, model.metadata.name, model.metadata.uid)
     policy = naming.owned_policy(jobs.network_policy(run, settings), owner)
     return [policy, naming.owned_by({**made, "spec": spec}, owner, naming.TUNED_MODEL_ANNOTATION)]
+
+
+def attempt_of(look: LookRecord) -> Attempt:
+    """A look as its pod is told of it: an attempt at a stage of its own."""
+    return Attempt(
+        stage=Stage.MONITOR,
+        number=look.number,
+        job_name=look.job_name,
+        state=look.state,
+        start_time=look.start_time,
+    )
 
 
 def asked(model: TunedModel, look: LookRecord, champion: Version) -> Look:

@@ -15,10 +15,11 @@ from attune_operator.tunedmodel.promotion import Standing
 from attune_operator.tunedmodel.snapshot import Snapshot
 
 MONITOR, COMPARE = "Monitor", "Compare"
-MOST_ATTEMPTS = 3
+MOST_FAILURES = 3
 PATIENCE = timedelta(hours=12)
 """How long the Job of a look may take; then it has failed."""
 RETRY = timedelta(minutes=1)
+LONGEST_RETRY = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,6 @@ class Looked:
     """The look that is still under way, or to be tried again."""
     versions: tuple[Version, ...]
     monitor: MonitorStatus | None
-    failed: str = ""
-    """Why a look was given up just now."""
 
 
 def settle(seen: Snapshot, versions: tuple[Version, ...]) -> Looked:
@@ -54,28 +53,35 @@ def _running(look: LookRecord, view: LookView) -> LookRecord:
 def _ended(seen: Snapshot, was: Looked, look: LookRecord, view: LookView) -> Looked:
     found = view.outcome.monitoring if view.outcome else None
     if found is None:
-        said = f"{view.outcome.reason}: {view.outcome.message}" if view.outcome else view.words
-        return _again(seen, was, look, said or f"Job {look.job_name} left no word; see its log.")
+        return _again(seen, was, look, view)
     if look.purpose == COMPARE:
         return Looked(None, tuple(_compared(v, look, found) for v in was.versions), was.monitor)
     return Looked(None, was.versions, _monitored(seen, look, found))
 
 
-def _again(seen: Snapshot, was: Looked, look: LookRecord, message: str) -> Looked:
+def _again(seen: Snapshot, was: Looked, look: LookRecord, view: LookView) -> Looked:
     """The next attempt, or the end of it: a monitor's look is given up, a comparison begins anew after a while."""
-    if look.number < MOST_ATTEMPTS:
-        return replace(was, look=_next(seen, look, message))
-    if look.purpose == MONITOR and was.monitor is not None:
-        return Looked(None, was.versions, was.monitor.model_copy(update={"message": message}), message)
-    if seen.now - moment(look.start_time) < RETRY * MOST_ATTEMPTS:
+    message = view.words or f"Job {look.job_name} left no word; see its log."
+    failures = look.failures + (0 if view.disrupted else 1)
+    if failures >= MOST_FAILURES and look.purpose == MONITOR and was.monitor is not None:
+        return Looked(None, was.versions, was.monitor.model_copy(update={"message": message}))
+    if seen.now - moment(look.start_time) < _pause(look, view, failures):
         return replace(was, look=look.model_copy(update={"state": AttemptState.FAILED, "message": message}))
-    return replace(was, look=_next(seen, look, message), failed=message)
+    return replace(was, look=_next(seen, look, failures, message))
 
 
-def _next(seen: Snapshot, look: LookRecord, message: str) -> LookRecord:
+def _pause(look: LookRecord, view: LookView, failures: int) -> timedelta:
+    """How long after the start of an attempt the next one may start, at the earliest."""
+    if view.disrupted:  # a node that refuses it may do so for long, and each attempt leaves a Job
+        return min(LONGEST_RETRY, RETRY * 2.0 ** min(look.number - 1, 10))
+    return RETRY * MOST_FAILURES if failures >= MOST_FAILURES else timedelta()
+
+
+def _next(seen: Snapshot, look: LookRecord, failures: int, message: str) -> LookRecord:
     meta, number = seen.model.metadata, look.number + 1
     update = {
         "number": number,
+        "failures": failures,
         "job_name": look_name(meta.name, meta.uid, look.purpose, moment(look.at), number),
         "state": AttemptState.PENDING,
         "message": message,

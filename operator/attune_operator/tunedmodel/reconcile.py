@@ -89,7 +89,7 @@ class TunedModelReconciler:
     async def _look(self, model: TunedModel, now: datetime) -> LookView | None:
         if model.status.look is None:
             return None
-        return await self.looks.view(model.metadata, model.status.look.job_name, now)
+        return await self.looks.view(model.metadata, build.attempt_of(model.status.look), now)
 
     async def _apply(self, seen: Snapshot, status: TunedModelStatus, decision: Plan) -> Plan | None:
         """Makes what the plan asks for; returns the plan as the API server refused it, or None."""

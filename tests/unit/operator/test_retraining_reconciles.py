@@ -172,6 +172,9 @@ MONITOR = {"cron": {"schedule": "0 * * * *"}, "source": "s3://data/fresh/"}
 TEAM = f"/api/v1/namespaces/{NAMESPACE}"
 
 
+EXPIRED = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}
+
+
 def jobs(kube: MemoryKube) -> list[str]:
     return [p for p in kube.objects if p.startswith("/apis/batch/v1/")]
 
@@ -248,7 +251,7 @@ def test_a_look_whose_pod_does_not_start_says_why() -> None:
     assert "No node can take pod p: no GPU" in kube.objects[MODEL]["status"]["look"]["message"]
     assert "No node can take pod p: no GPU" in kube.objects[MODEL]["status"]["message"]
     kube.objects[path]["status"] = {
-        "conditions": [{"type": "Failed", "status": "True", "message": "Job was active longer than specified deadline"}]
+        "conditions": [{**EXPIRED, "message": "Job was active longer than specified deadline"}]
     }
     reconcile(kube, MODEL, at(hours=14))
     assert kube.objects[MODEL]["status"]["look"]["number"] == 2

@@ -277,25 +277,10 @@ def test_a_comparison_with_a_champion_that_is_no_longer_one_is_made_again() -> N
     assert (model.status.look.champion, model.status.look.challenger) == (2, 3)
 
 
-@pytest.mark.parametrize(
-    "view",
-    [
-        pytest.param(LookView(over=True, words="boom"), id="it crashed"),
-        pytest.param(
-            LookView(
-                over=True,
-                outcome=Outcome(
-                    run_id=UID, stage=Stage.MONITOR, attempt=1, state=OutcomeState.FAILED, reason="X", message="boom"
-                ),
-            ),
-            id="it failed",
-        ),
-    ],
-)
-def test_a_look_that_fails_is_tried_again_under_another_name(view: LookView) -> None:
+def test_a_look_that_fails_is_tried_again_under_another_name() -> None:
     model = compared()
     first = model.status.look
-    model.step(look=view)
+    model.step(look=LookView(over=True, words="boom"))
     second = model.status.look
     assert first is not None
     assert second is not None
@@ -303,6 +288,23 @@ def test_a_look_that_fails_is_tried_again_under_another_name(view: LookView) -> 
     assert second.job_name != first.job_name
     assert "boom" in second.message
     assert model.champion == 1
+
+
+def test_a_look_that_the_cluster_ends_is_tried_again_after_a_while_and_never_given_up() -> None:
+    model = Model(monitor=MONITOR)
+    model.run(1)
+    now, waited = at(hours=1), []
+    model.step(now)
+    for number in (1, 2, 3, 4):
+        begun = now
+        while model.status.look is not None and model.status.look.number == number:
+            now += timedelta(seconds=30)
+            model.step(now, LookView(over=True, words="refused", disrupted=True))
+        waited.append((now - begun).total_seconds())
+    assert waited == [60, 120, 240, 480]
+    assert model.status.look is not None
+    assert (model.status.look.number, model.status.look.failures) == (5, 0)
+    assert "refused" in model.status.message
 
 
 def test_a_look_whose_job_was_deleted_is_made_again() -> None:
