@@ -50,13 +50,15 @@ def rows() -> list[dict[str, str]]:
 
 
 def train(config: Path, environment: dict[str, str]) -> int:
-    """Runs the train stage as its own process; returns its peak resident memory in bytes, from beginning to end."""
+    """Runs the train stage as its own process; returns its peak resident memory in bytes, from beginning to end.
+
+    It trains below the process that watches over it, so the largest of its children is what trained.
+    """
     program = (
-        "import sys\n"
+        "import resource, sys\n"
         "from attune_trainer.__main__ import main\n"
         "code = main(sys.argv[1:])\n"
-        "from attune_trainer.methods.device import peak_resident\n"
-        "print(peak_resident())\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)\n"
         "sys.exit(code)"
     )
     command = [sys.executable, "-c", program, "train", "--config", str(config)]
