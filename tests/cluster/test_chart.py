@@ -1,5 +1,6 @@
 """What the chart installs, as the cluster sees it."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -58,9 +59,13 @@ def test_the_operator_may_do_what_it_does_and_no_more(
     cluster: Cluster, verb: str, resource: str, allowed: bool
 ) -> None:
     kind, _, sub = resource.partition("/")
-    options = [f"--subresource={sub}"] if sub else []
-    answer = cluster.kubectl("auth", "can-i", verb, kind, *options, "--as", ACCOUNT, "-A").stdout.strip()
-    assert answer == ("yes" if allowed else "no")
+    name, _, group = kind.partition(".")
+    # `kubectl auth can-i` knows nothing of resources that are not served, as Kueue's are not where there is none.
+    asked = {"verb": verb, "group": group, "resource": name, "subresource": sub}
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}
+    review = json.dumps({**body, "spec": {"user": ACCOUNT, "resourceAttributes": asked}})
+    answer = cluster.kubectl("create", "-f", "-", "-o", "jsonpath={.status.allowed}", stdin=review, check=True)
+    assert answer.stdout == str(allowed).lower()
 
 
 def test_the_operator_runs_as_nobody_with_nothing(cluster: Cluster) -> None:

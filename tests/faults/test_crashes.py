@@ -104,7 +104,7 @@ def test_a_deleted_run_leaves_nothing_running(team: Team) -> None:
     team.submit(training={"maxSteps": 100_000})
     team.until("job", training, 120, "training runs")
     team.cluster.kubectl("delete", "ftj", "job", "-n", team.namespace, "--wait=true", "--timeout=10s", check=True)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60  # training saves a checkpoint first
     while team.pods() or team.jobs():
         assert time.monotonic() < deadline, f"still there: {[p['metadata']['name'] for p in team.pods()]}"
         time.sleep(0.3)

@@ -25,7 +25,8 @@ PATIENCE = 5.0
 SHORTEST = 6
 """Characters that a secret has at least; shorter values would mask words."""
 MASKED = "[secret]"
-_SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE_KEY", re.IGNORECASE)
+# The ID of a key is none: it says whose key it is, and may be a word that stands in a bucket's name.
+_SECRET_NAMES = re.compile(r"(?i)SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|ACCESS_KEY(?!_ID)|API_KEY|PRIVATE_KEY")
 _SIGNED = re.compile(r"(?i)((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId)=)[^&\s\"']+")
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s:@]{0,256}:[^/\s@]{1,1024}(?=@)")
 _BEARER = re.compile(r"(?i)\b(authorization:\s*(?:bearer|basic)\s+|bearer\s+)[A-Za-z0-9._~+/=-]{8,}")

@@ -51,7 +51,8 @@ def early(seen: Snapshot, attempt: Attempt, settings: Settings) -> tuple[Ending,
 
 def _over_budget(seen: Snapshot, attempt: Attempt, settings: Settings) -> Ending | None:
     """An attempt that goes on though its budget is used up; training has had the time to stop by itself."""
-    if seen.runtime is None or attempt.held_since is None:
+    # What preflight finds out is whether the budget will do: it comes to its end, however small that is.
+    if seen.runtime is None or attempt.held_since is None or attempt.stage is Stage.PREFLIGHT:
         return None
     attempts = (*seen.run.status.attempts[:-1], attempt)
     remaining = left(seen.run, seen.runtime, attempts, attempt.stage, now=seen.now, settings=settings)

@@ -152,6 +152,13 @@ def test_an_attempt_that_does_not_stop_by_itself_is_ended(minutes: int, ended: b
         assert (decision.stop.state, decision.stop.reason) == (S.STOPPED, Reason.BUDGET_EXCEEDED)
 
 
+@pytest.mark.parametrize(("stage", "ended"), [(Stage.PREFLIGHT, False), (Stage.EVALUATE, True)])
+def test_preflight_comes_to_its_end_however_small_the_budget_is(stage: Stage, ended: bool) -> None:
+    at_it = attempt(stage, S.RUNNING, held_since=stamp(NOW - timedelta(seconds=9)))
+    decision = plan(seen(run=run(attempts=(at_it,), budget={"maxDuration": "1s"}), job=job(), pods=(pod(),)))
+    assert (decision.stop is not None) is ended
+
+
 @pytest.mark.parametrize(
     ("stage", "hours", "ended"),
     [

@@ -49,6 +49,12 @@ def test_secrets_are_masked(tmp_path: Path, line: str, shown: str) -> None:
     assert mask(line) == shown
 
 
+def test_whose_key_it_is_may_be_said(tmp_path: Path) -> None:
+    config = with_keys(tmp_path, AWS_ACCESS_KEY_ID=b"team-one", AWS_SECRET_ACCESS_KEY=b"opensesame")
+    line = "s3://team-one-models/base: there is no model"
+    assert logs.Secrets(config, {"AWS_ACCESS_KEY_ID": "team-one"})(line) == line
+
+
 def test_keys_that_were_rotated_are_masked_as_those_before_them(tmp_path: Path) -> None:
     secrets = logs.Secrets(with_keys(tmp_path, AWS_SECRET_ACCESS_KEY=b"first-of-all"), {})
     tail = logs.Tail(secrets.mask)

@@ -235,13 +235,17 @@ def test_a_gang_stops_as_one_when_one_of_its_pods_must_go(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_sigterm_before_the_first_step_ends_at_once(tmp_path: Path) -> None:
     made = prepared(tmp_path, training={"epochs": None, "maxSteps": 900})
-    # The model comes through a pipe that nobody writes to, so it never gets there.
-    (tmp_path / "model" / "model.safetensors").unlink()
-    os.mkfifo(tmp_path / "model" / "model.safetensors")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     process = subprocess.Popen(
-        command(made, tmp_path, "train"), env=environment(ATTUNE_OUTCOME_PATH=str(tmp_path / "outcome"))
+        command(made, tmp_path, "train"),
+        env=environment(ATTUNE_OUTCOME_PATH=str(tmp_path / "outcome"), TMPDIR=str(scratch)),
     )
-    time.sleep(6)
+    # Its first sign of life comes before it has imported what it trains with: the first step is seconds away.
+    deadline = time.monotonic() + GRACE_SECONDS
+    while not list(scratch.glob("attune-processes-*/*.beat")):
+        assert time.monotonic() < deadline, "no sign of life"
+        time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     code = process.wait(timeout=GRACE_SECONDS / 3)
     outcome = Outcome.loads((tmp_path / "outcome").read_text())
