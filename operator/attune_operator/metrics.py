@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from attune_contract.outcome import ActualFigures, Estimate
 from attune_contract.quantities import quantity, seconds
@@ -18,6 +18,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        ProcessCollector(registry=registry)  # memory, CPU time and open files, under the names of every exporter
         self._phases: dict[Key, str] = {}
         self._jobs = Gauge("attune_finetunejobs", "FineTuneJobs by phase.", ["phase"], registry=registry)
         self._ended = Counter(
