@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from attune_operator import naming
-from attune_operator.api import rules
+from attune_operator.api import finetunejob_rules, tuningruntime_rules
 from attune_operator.api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
+from attune_operator.api.rules import Rule
 from attune_operator.api.schema import structural, with_rules
 from attune_operator.api.tuningruntime import TuningRuntimeSpec
 
@@ -41,7 +42,7 @@ class Kind:
     description: str
     spec: type[BaseModel]
     status: type[BaseModel] | None
-    rules: tuple[rules.Rule, ...]
+    rules: tuple[Rule, ...]
     columns: tuple[Column, ...]
 
 
@@ -55,7 +56,7 @@ FINETUNEJOB = Kind(
     description="One fine-tuning run: data checked, model trained, compared with its base, published.",
     spec=FineTuneJobSpec,
     status=FineTuneJobStatus,
-    rules=(rules.NAME_RULE, *rules.FINETUNEJOB),
+    rules=(finetunejob_rules.NAME_RULE, *finetunejob_rules.FINETUNEJOB),
     columns=(
         Column("Phase", ".status.phase"),
         Column("Method", ".spec.method"),
@@ -79,7 +80,7 @@ TUNINGRUNTIME = Kind(
     "Owned by platform admins; users name one.",
     spec=TuningRuntimeSpec,
     status=None,
-    rules=rules.TUNINGRUNTIME,
+    rules=tuningruntime_rules.TUNINGRUNTIME,
     columns=(
         Column("Image", ".spec.image"),
         Column("Accelerator", ".spec.accelerator.resource"),
