@@ -6,10 +6,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from attune_operator import naming
-from attune_operator.api import rules, schedule_rules
+from attune_operator.api import finetunejob_rules, schedule_rules, tuningruntime_rules
 from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneScheduleSpec, ClusterFineTuneScheduleStatus
 from attune_operator.api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
 from attune_operator.api.finetuneschedule import FineTuneScheduleSpec, FineTuneScheduleStatus
+from attune_operator.api.rules import Rule
 from attune_operator.api.schema import structural, with_rules
 from attune_operator.api.tunedmodel import TunedModelSpec, TunedModelStatus
 from attune_operator.api.tuningruntime import TuningRuntimeSpec
@@ -44,7 +45,7 @@ class Kind:
     description: str
     spec: type[BaseModel]
     status: type[BaseModel] | None
-    rules: tuple[rules.Rule, ...]
+    rules: tuple[Rule, ...]
     columns: tuple[Column, ...]
 
 
@@ -59,7 +60,7 @@ FINETUNEJOB = Kind(
     description="One fine-tuning run: data checked, model trained, compared with its base, published.",
     spec=FineTuneJobSpec,
     status=FineTuneJobStatus,
-    rules=(rules.NAME_RULE, *rules.FINETUNEJOB),
+    rules=(finetunejob_rules.NAME_RULE, *finetunejob_rules.FINETUNEJOB),
     columns=(
         Column("Phase", ".status.phase"),
         Column("Method", ".spec.method"),
@@ -83,7 +84,7 @@ TUNINGRUNTIME = Kind(
     "Owned by platform admins; users name one.",
     spec=TuningRuntimeSpec,
     status=None,
-    rules=rules.TUNINGRUNTIME,
+    rules=tuningruntime_rules.TUNINGRUNTIME,
     columns=(
         Column("Image", ".spec.image"),
         Column("Accelerator", ".spec.accelerator.resource"),

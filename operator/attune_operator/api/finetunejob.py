@@ -11,7 +11,7 @@ from attune_contract.enums import Method
 from attune_contract.outcome import Estimate
 from attune_contract.spec import Budget, Classification, Dataset, Model, Output, Resources, Training, Tuning
 from attune_contract.spec import Evaluation as EvaluationSpec
-from attune_operator.api import rules
+from attune_operator.api import finetunejob_rules, rules
 from attune_operator.api.enums import Approval, AttemptState, Phase
 from attune_operator.api.meta import Condition, ObjectMeta
 from attune_operator.api.problems import FieldProblem, as_mapping, problems
@@ -136,7 +136,7 @@ def _spec(raw: dict[str, Any]) -> tuple[FineTuneJobSpec, tuple[FieldProblem, ...
     except ValidationError as error:
         found = problems(error, FineTuneJobSpec, "spec")
         return _known_part(given, error), found
-    return spec, rules.broken(rules.FINETUNEJOB, spec)
+    return spec, rules.broken(finetunejob_rules.FINETUNEJOB, spec)
 
 
 def _known_part(given: dict[str, Any], error: ValidationError) -> FineTuneJobSpec:

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from attune_contract import uris
-from attune_operator.api import rules
+from attune_operator.api import finetunejob_rules
 from attune_operator.api.rules import Rule
 
 _DATA = "spec.jobTemplate.spec"
@@ -38,7 +38,7 @@ TUNEDMODEL_NAME = _name(52)
 FINETUNESCHEDULE: tuple[Rule, ...] = (
     *(
         replace(rule, path=_DATA + rule.path.removeprefix("spec"))
-        for rule in rules.FINETUNEJOB
+        for rule in finetunejob_rules.FINETUNEJOB
         if rule.holds is not None  # those about a change are for runs: a template may change
     ),
     Rule(

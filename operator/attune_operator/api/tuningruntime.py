@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 
 from attune_contract.base import Frozen, Reported
 from attune_contract.quantities import Duration, Money, Quantity
-from attune_operator.api import rules
+from attune_operator.api import rules, tuningruntime_rules
 from attune_operator.api.meta import LabelKey, LabelSelector, LabelValue, ObjectMeta
 from attune_operator.api.problems import FieldProblem, problems
 
@@ -122,7 +122,7 @@ class TuningRuntime(Reported):
             runtime = cls.model_validate(raw)
         except ValidationError as error:
             return None, problems(error, cls, "")
-        found = rules.broken(rules.TUNINGRUNTIME, runtime.spec)
+        found = rules.broken(tuningruntime_rules.TUNINGRUNTIME, runtime.spec)
         return (None if found else runtime), found
 
     @property

@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 import trainer_data as data_of
 from attune_contract.enums import DataFormat, Method
-from attune_operator.api import rules
+from attune_operator.api import finetunejob_rules
 from attune_trainer import digests
 from attune_trainer.data import canonical, figures, objects, split
 from attune_trainer.data.encoding.packing import pack
@@ -349,7 +349,7 @@ def test_every_field_of_a_format_may_be_named_in_the_manifest() -> None:
         name for method in Method for shape in table.shapes_of(method, DataFormat.AUTO) for name in shape.all_fields
     }
 
-    assert fields == set(rules.COLUMNS)
+    assert fields == set(finetunejob_rules.COLUMNS)
 
 
 def test_a_strict_warning_is_an_error(data: Path, encoder: Encoder) -> None:
