@@ -11,8 +11,8 @@ from clusters import Team, conditions
 
 pytestmark = pytest.mark.cluster
 JSON = dict[str, Any]
-LONG = {"maxSteps": 600, "batchSize": 16, "checkpoint": {"interval": "3s", "keep": 2}}
-"""Half a minute and more, with a checkpoint every few seconds."""
+LONG = {"maxSteps": 1500, "batchSize": 16, "checkpoint": {"interval": "3s", "keep": 2}}
+"""Half a minute on the fastest of machines, with a checkpoint every few seconds."""
 
 
 def patch(team: Team, **spec: Any) -> None:

@@ -106,10 +106,21 @@ def test_a_deleted_run_leaves_nothing_running(team: Team) -> None:
     team.cluster.kubectl("delete", "ftj", "job", "-n", team.namespace, "--wait=true", "--timeout=10s", check=True)
     deadline = time.monotonic() + 60  # training saves a checkpoint first
     while team.pods() or team.jobs():
-        assert time.monotonic() < deadline, f"still there: {[p['metadata']['name'] for p in team.pods()]}"
+        assert time.monotonic() < deadline, f"still there: {[state(p) for p in team.pods()]}"
         time.sleep(0.3)
     left = team.cluster.get("networkpolicies,services", team.namespace)["items"]
     assert not [o for o in left if o["metadata"]["name"].startswith("job-")]
+
+
+def state(pod: JSON) -> JSON:
+    """What tells why a pod that is being deleted is still there."""
+    found = pod["metadata"]
+    return {
+        "name": found["name"],
+        "deleted": found.get("deletionTimestamp"),
+        "grace": found.get("deletionGracePeriodSeconds"),
+        "containers": [c["state"] for c in pod["status"].get("containerStatuses", [])],
+    }
 
 
 def test_a_job_that_somebody_deletes_is_replaced_by_the_next_attempt(team: Team) -> None:

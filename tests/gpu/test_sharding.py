@@ -26,7 +26,7 @@ SPREAD_ALONE = """
 import sys
 from attune_trainer.methods import sharding
 sharding.is_spread = lambda job: job.device.is_gpu
-from attune_trainer.__main__ import main
+from attune_trainer.command import main
 sys.exit(main())
 """
 """Has one process spread its model."""

@@ -10,8 +10,8 @@ from typing import Any
 from torch import distributed
 from torch.distributed.fsdp import fully_shard
 
-from attune_trainer.__main__ import main
 from attune_trainer.checkpointing import sharded
+from attune_trainer.command import main
 from attune_trainer.methods import causal
 from attune_trainer.methods.base import Job
 

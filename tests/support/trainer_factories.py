@@ -145,7 +145,7 @@ def document(folder: Path, **changes: Any) -> dict[str, Any]:
 
 def run_stage(made: dict[str, Any], stage: Stage, environment: dict[str, str] | None = None) -> tuple[Outcome, int]:
     """Runs one stage in this process."""
-    from attune_trainer.__main__ import attempt
+    from attune_trainer.command import attempt
 
     return attempt(made, RunConfig.model_validate(made), stage, dict(environment or {}))
 

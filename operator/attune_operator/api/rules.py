@@ -1,7 +1,7 @@
 """What a rule is that no single field's type, bounds or pattern can say; each kind has a table of them beside this.
 
 Each is written twice, side by side: as CEL, for the API server to refuse a manifest at `kubectl apply`, and as Python,
-for the operator to find what an older CRD let in. `tests/unit/api/test_rules.py` and `tests/cluster/test_admission.py`
+for the operator to find what an older CRD let in. `tests/unit/api/test_parse.py` and `tests/cluster/test_admission.py`
 hold both to the same cases. Rules about a change (`oldSelf`) are the API server's alone.
 
 A path ends in `[]` where the rule is about every item of a list. CEL's cost is reckoned by the API server before it

@@ -134,15 +134,21 @@ def kept(one: Leadership, clock: Clock, monkeypatch: pytest.MonkeyPatch, rounds:
     return gave_up
 
 
-def test_a_leader_that_finds_another_in_its_place_gives_up_at_once(
-    kube: MemoryKube, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As one that was frozen for longer than its Lease lasts, with its node for instance."""
+def taken_over(kube: MemoryKube, clock: Clock) -> tuple[Leadership, Leadership]:
+    """Two of which the second has the Lease, as the first let it run out."""
     a, b = leadership(kube, "a", clock), leadership(kube, "b", clock)
     assert leads(a)
     assert not leads(b)
     clock.now = lease.DURATION_SECONDS + 1
     assert leads(b)
+    return a, b
+
+
+def test_a_leader_that_finds_another_in_its_place_gives_up_at_once(
+    kube: MemoryKube, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was frozen for longer than its Lease lasts, with its node for instance."""
+    a, _ = taken_over(kube, clock)
     assert kept(a, clock, monkeypatch) == [clock.now]
     assert clock.now == lease.DURATION_SECONDS + 1 + lease.RETRY_SECONDS
 
@@ -150,11 +156,7 @@ def test_a_leader_that_finds_another_in_its_place_gives_up_at_once(
 def test_who_took_over_and_then_cannot_read_the_lease_does_not_take_the_one_before_for_a_rival(
     kube: MemoryKube, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a, b = leadership(kube, "a", clock), leadership(kube, "b", clock)
-    assert leads(a)
-    assert not leads(b)
-    clock.now = lease.DURATION_SECONDS + 1
-    assert leads(b)
+    _, b = taken_over(kube, clock)
 
     reads = kube.get
     fails = iter((True, False))

@@ -11,8 +11,7 @@ import trainer_factories as make
 from attune_contract.enums import OutcomeState, Stage
 from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RunConfig
-from attune_trainer import __main__ as command
-from attune_trainer import outcomes, stop
+from attune_trainer import command, outcomes, stop
 from attune_trainer.errors import (
     AccessDeniedError,
     BucketNotFoundError,

@@ -56,7 +56,7 @@ def train(config: Path, environment: dict[str, str]) -> int:
     """
     program = (
         "import resource, sys\n"
-        "from attune_trainer.__main__ import main\n"
+        "from attune_trainer.command import main\n"
         "code = main(sys.argv[1:])\n"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)\n"
         "sys.exit(code)"

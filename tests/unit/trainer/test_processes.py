@@ -255,24 +255,30 @@ def test_sigterm_before_the_first_step_ends_at_once(tmp_path: Path) -> None:
     assert not (make.run_folder(tmp_path) / "checkpoints").exists()
 
 
-@pytest.mark.slow
-def test_a_process_that_hangs_is_ended_and_says_where_it_stood(tmp_path: Path) -> None:
+def struck(tmp_path: Path, harm: signal.Signals, **variables: str) -> tuple[int, Outcome]:
+    """How a training ends whose process gets this signal after its first checkpoint: exit code and Outcome."""
     made = prepared(tmp_path, training={"epochs": None, "maxSteps": 5000})
     made["checkpoint"] = {"intervalSeconds": 1}
     process = subprocess.Popen(
         command(made, tmp_path, "train"),
-        env=environment(ATTUNE_OUTCOME_PATH=str(tmp_path / "outcome"), ATTUNE_STALL_SECONDS="3"),
+        env=environment(ATTUNE_OUTCOME_PATH=str(tmp_path / "outcome"), **variables),
         stderr=subprocess.PIPE,
         text=True,
     )
     wait_for_line(process, "is complete after")
-    os.kill(child_of(process.pid), signal.SIGSTOP)
+    os.kill(child_of(process.pid), harm)
     assert process.stderr is not None
     process.stderr.read()
     code = process.wait(timeout=60)
     outcome = Outcome.loads((tmp_path / "outcome").read_text())
-
     assert outcome is not None
+    return code, outcome
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_is_ended_and_says_where_it_stood(tmp_path: Path) -> None:
+    code, outcome = struck(tmp_path, signal.SIGSTOP, ATTUNE_STALL_SECONDS="3")
+
     assert (code, outcome.state, outcome.reason) == (14, OutcomeState.FAILED, "NoProgress"), outcome
     assert re.search(r"no progress for \d s \(step \d+ of 5000\)", outcome.message)
     assert outcome.checkpoint is not None
@@ -284,22 +290,8 @@ def test_a_process_that_hangs_is_ended_and_says_where_it_stood(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_leaves_its_checkpoint_and_the_end_of_its_log(tmp_path: Path) -> None:
-    made = prepared(tmp_path, training={"epochs": None, "maxSteps": 5000})
-    made["checkpoint"] = {"intervalSeconds": 1}
-    process = subprocess.Popen(
-        command(made, tmp_path, "train"),
-        env=environment(ATTUNE_OUTCOME_PATH=str(tmp_path / "outcome")),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for_line(process, "is complete after")
-    os.kill(child_of(process.pid), signal.SIGKILL)
-    assert process.stderr is not None
-    process.stderr.read()
-    code = process.wait(timeout=60)
-    outcome = Outcome.loads((tmp_path / "outcome").read_text())
+    code, outcome = struck(tmp_path, signal.SIGKILL)
 
-    assert outcome is not None
     assert (code, outcome.reason, outcome.resumed_from_step) == (137, "ProcessLost", 0)
     assert outcome.checkpoint is not None
     assert any("is complete after" in line for line in outcome.log_tail)

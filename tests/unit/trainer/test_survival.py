@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,7 @@ import trainer_factories as make
 from attune_contract.enums import Stage
 from attune_contract.outcome import Outcome
 from attune_contract.runconfig import RunConfig
-from attune_trainer import __main__ as command
-from attune_trainer import launch, locks, supervision
+from attune_trainer import command, launch, locks, supervision
 from attune_trainer.context import Context
 from attune_trainer.heart import ALLOWANCE, FACTOR, Heart, Watcher, floor_of
 from attune_trainer.stop import MARGIN, Stopper
@@ -331,3 +334,41 @@ def test_the_order_of_a_later_epoch_is_drawn_whatever_is_wrapped_around_the_samp
 
     assert drawn(skip_first_batches(later, 1), 2) == epochs[2][1:]
     assert epochs[2] != epochs[0]
+
+
+def test_process_1_of_a_container_hears_sigterm_before_it_has_read_its_own_code(tmp_path: Path) -> None:
+    """It stands at reading its configuration, a pipe that nobody writes to, and in front of that at its imports."""
+    config = tmp_path / "config"
+    os.mkfifo(config)
+    alone = ["unshare", "--fork", "--pid", "--kill-child"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a process cannot be made process 1 here: unshare --pid is refused")
+    started = subprocess.Popen([*alone, sys.executable, "-m", "attune_trainer", "train", "--config", str(config)])
+    try:
+        handled = soon(lambda: handles_sigterm(child_of(started.pid)))
+        os.kill(child_of(started.pid), signal.SIGTERM)
+        assert started.wait(timeout=30) == 128 + signal.SIGTERM
+    finally:
+        started.kill()
+        started.wait()
+    assert handled
+
+
+def child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()[0])
+
+
+def handles_sigterm(pid: int) -> bool:
+    caught = re.search(r"^SigCgt:\s+(\w+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
+    assert caught
+    return bool(int(caught[1], 16) & 1 << signal.SIGTERM - 1)
+
+
+def soon(holds: Callable[[], bool]) -> bool:
+    """Whether it does within half a minute; what cannot be looked at yet does not hold."""
+    for _ in range(3000):
+        with suppress(OSError, IndexError):
+            if holds():
+                return True
+        time.sleep(0.01)
+    return False
