@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 from attune_contract import uris
 from attune_contract.abilities import CAN_BE_PROMPTED, HAS_BETA, PACKS, formats_of, metrics_of
-from attune_contract.enums import ClassificationStyle, DataFormat, Method, MetricName, OutputFormat, TuningType
+from attune_contract.enums import ClassificationStyle, DataFormat, Method, MetricName, OutputFormat, Stage, TuningType
 from attune_contract.runconfig import RunConfig
 from attune_contract.spec import Workload
 from attune_trainer.errors import InvalidConfigurationError
 
-BASE, TUNED = "base", "tuned"
+BASE, TUNED, CHAMPION = "base", "tuned", "champion"
 
 
 def demand(config: RunConfig) -> None:
@@ -19,7 +19,7 @@ def demand(config: RunConfig) -> None:
         InvalidConfigurationError: with one sentence for each field.
     """
     refusals = [sentence for check in _CHECKS for sentence in check(config.workload)]
-    refusals += _outside(config)
+    refusals += [*_over(config), *_outside(config)]
     if refusals:
         raise InvalidConfigurationError(" ".join(refusals))
 
@@ -77,17 +77,26 @@ def _gate(work: Workload) -> Iterator[str]:
     """Requirements on what is not evaluated, or without a bar; forgetting of what reads no text."""
     evaluation = work.evaluation
     measured = {metric.name for metric in evaluation.resolved_metrics(work.method)}
-    compared = {BASE, *(baseline.name for baseline in evaluation.baselines)}
     for i, r in enumerate(evaluation.gate.require if evaluation.gate else ()):
         where = f"spec.evaluation.gate.require[{i}]"
         if r.metric not in measured:
             yield f"{where}.metric: {r.metric.value} is not among spec.evaluation.metrics; add it there."
-        if r.over not in compared:
-            yield f"{where}.over: {r.over} is not among spec.evaluation.baselines; add it there."
         if r.minimum is None and r.min_improvement is None and r.max_regression is None:
             yield f"{where} sets no bar: give minimum, minImprovement or maxRegression."
     if evaluation.forgetting is not None and _has_head(work):
         yield "spec.evaluation.forgetting: a model with classification.style Head reads no general text; leave it out."
+
+
+def _over(config: RunConfig) -> Iterator[str]:
+    """Requirements over what is not compared. Who evaluates is given the champion, or the base in its place."""
+    evaluation = config.workload.evaluation
+    joins = config.run.stage is not Stage.EVALUATE and config.workload.output.register_ is not None
+    compared = {BASE, *(baseline.name for baseline in evaluation.baselines), *((CHAMPION,) if joins else ())}
+    for i, r in enumerate(evaluation.gate.require if evaluation.gate else ()):
+        if r.over not in compared:
+            yield (
+                f"spec.evaluation.gate.require[{i}].over: {r.over} is not among spec.evaluation.baselines; add it there."
+            )
 
 
 def _has_head(work: Workload) -> bool:

@@ -1,11 +1,13 @@
 """What a stage refuses before it does anything: each field with a sentence, all at once."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import trainer_factories as make
+from attune_contract.enums import Stage
 from attune_contract.runconfig import RunConfig
 from attune_trainer import support
 from attune_trainer.errors import InvalidConfigurationError
@@ -165,6 +167,24 @@ def test_what_it_cannot_do_is_refused_with_the_field(changes: dict[str, Any], sa
         support.demand(config(**changes))
 
     assert says in str(caught.value)
+
+
+OVER_CHAMPION = {"gate": {"require": [{"metric": "Accuracy", "minImprovement": 0.1, "over": "champion"}]}}
+
+
+@pytest.mark.parametrize(
+    ("stage", "register", "can"),
+    [
+        pytest.param(Stage.PREFLIGHT, "router", True, id="who-evaluates-is-given-it"),
+        pytest.param(Stage.PREFLIGHT, None, False, id="of-no-model"),
+        pytest.param(Stage.EVALUATE, "router", False, id="who-evaluates-was-not-given-it"),
+    ],
+)
+def test_the_champion_is_compared_without_being_listed(stage: Stage, register: str | None, can: bool) -> None:
+    made = config(evaluation=OVER_CHAMPION, output={"register": register} if register else {})
+    made = made.model_copy(update={"run": made.run.model_copy(update={"stage": stage})})
+    with nullcontext() if can else pytest.raises(InvalidConfigurationError, match="champion is not among"):
+        support.demand(made)
 
 
 def test_everything_is_said_at_once() -> None:
