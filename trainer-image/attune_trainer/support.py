@@ -94,9 +94,8 @@ def _over(config: RunConfig) -> Iterator[str]:
     compared = {BASE, *(baseline.name for baseline in evaluation.baselines), *((CHAMPION,) if joins else ())}
     for i, r in enumerate(evaluation.gate.require if evaluation.gate else ()):
         if r.over not in compared:
-            yield (
-                f"spec.evaluation.gate.require[{i}].over: {r.over} is not among spec.evaluation.baselines; add it there."
-            )
+            where = f"spec.evaluation.gate.require[{i}].over"
+            yield f"{where}: {r.over} is not among spec.evaluation.baselines; add it there."
 
 
 def _has_head(work: Workload) -> bool:
