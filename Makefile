@@ -69,9 +69,10 @@ cluster-test: venv ## tests on the standing cluster; K=name runs those that matc
 faults: venv test-ready ## all of the fault suite and of Kueue's, and its tables in docs/reliability.md; K=name runs those that match
 	@ATTUNE_FAULTS=all ATTUNE_FAULTS_STALL=$${ATTUNE_FAULTS_STALL:-31} $(BIN)/python -m pytest -p no:cacheprovider tests/faults tests/cluster/test_kueue.py $(if $(K),-k "$(K)")
 
-soak: venv test-ready ## RUNS=300 short runs in MINUTES=60 with harm by chance; its table in docs/reliability.md
-	@ATTUNE_FAULTS=all ATTUNE_SOAK_RUNS=$(or $(RUNS),300) ATTUNE_SOAK_MINUTES=$(or $(MINUTES),60) \
-		$(BIN)/python -m pytest -p no:cacheprovider tests/faults/test_soak.py
+soak: venv test-ready ## RUNS=300 short runs in MINUTES=60 with harm by chance, and PLAYED=300 beside; in docs/reliability.md
+	@ATTUNE_FAULTS=all ATTUNE_SOAK_RUNS=$(or $(RUNS),300) ATTUNE_SOAK_PLAYED=$(or $(PLAYED),300) \
+		ATTUNE_SOAK_MINUTES=$(or $(MINUTES),60) \
+		$(BIN)/python -m pytest -p no:cacheprovider -n 2 tests/faults/test_soak.py tests/faults/test_long_service.py
 
 gpu-test: venv ## tests that need a CUDA GPU; they skip themselves where there is none
 	@$(BIN)/python -m pytest -p no:cacheprovider tests/gpu

@@ -20,7 +20,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 TOGETHER = {
     "runs": ("test_methods", "test_examples", "test_evaluation", "test_good_path", "test_preflight"),
-    "own control plane": ("test_operator_killed", "test_api_faults", "test_operators_in_peril", "test_nodes"),
+    "own control plane": (
+        "test_operator_killed",
+        "test_api_faults",
+        "test_operators_in_peril",
+        "test_nodes",
+        "test_long_service",
+    ),
 }
 """Modules on the cluster whose tests follow one another. Those of all others do so too, as they stop its operator, or
 change what it finds: the first ones can be beside them, since a run minds neither."""

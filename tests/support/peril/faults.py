@@ -140,6 +140,22 @@ def schedule(seed: int, only: Kind | None = None, count: int = 8) -> Script:
 
 ALONE, MIXED = 0.3, 0.12
 """The chance that a request is struck: more where only some requests can be."""
+_ENDS = frozenset({Kind.GONE, Kind.EXPIRED})
+
+
+def now_and_then(seed: int, one_in: int = 50) -> Script:
+    """Faults without end, at one of so many requests, but none that makes the operator's process end by itself.
+
+    What an expired watch ends is started again with an empty memory, and would hide that memory grows.
+    """
+    dice = random.Random(seed)  # noqa: S311 - not for secrets
+
+    def script(asked: Asked) -> Kind | None:
+        thrown, chosen = dice.random() * one_in, dice.random()
+        kinds = [kind for kind in _kinds(asked) if kind not in _ENDS and (asked.known or kind is not Kind.STALE)]
+        return kinds[int(chosen * len(kinds))] if thrown < 1 and kinds else None
+
+    return script
 
 
 def _kinds(asked: Asked) -> tuple[Kind, ...]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from peril.faults import KINDS, Asked, Kind, Script, kill_at, kind_of, schedule
+from peril.faults import KINDS, Asked, Kind, Script, kill_at, kind_of, now_and_then, schedule
 
 READ = Asked(1, 0, "GET", "/api/v1/x", "GET x", known=True)
 NEW = Asked(1, 0, "GET", "/api/v1/x", "GET x")
@@ -39,6 +39,13 @@ def test_after_so_many_faults_the_world_is_well_again(kind: Kind | None) -> None
 )
 def test_a_fault_is_done_only_to_requests_that_can_have_it(asked: Asked, never: Kind) -> None:
     assert struck(schedule(1, never), [asked] * 200) == []
+
+
+def test_faults_for_long_never_stop_and_let_the_process_live() -> None:
+    done = struck(now_and_then(1, one_in=10), TRAFFIC * 20)
+    assert len(done) == pytest.approx(len(TRAFFIC) * 20 / 10, rel=0.1)
+    assert max(number for number, _ in done) > len(TRAFFIC) * 19
+    assert {kind for _, kind in done} == set(KINDS) - {Kind.GONE, Kind.EXPIRED}
 
 
 def test_every_kind_has_schedules_of_its_own_and_some_mix_all() -> None:
