@@ -119,11 +119,19 @@ def looks() -> list[dict[str, Any]]:
     return model().get("monitor", {}).get("history", [])
 
 
+def active() -> str:
+    """The run that is under way: its phase, and by quarters how far that is."""
+    created = [run["name"] for run in schedule().get("runs", []) if run["created"]]
+    status = read("ftj", NAMESPACE, created[0]).get("status", {}) if created else {}
+    quarters = status.get("progress", {}).get("percent", 0) // 25 * 25
+    return f"  {status['phase']}{f', {quarters:.0f} %' if quarters else ''}" if "phase" in status else ""
+
+
 def until(what: str, holds: Callable[[], bool]) -> None:
-    """Prints what both say whenever it changes, until something holds."""
-    began, last = time.monotonic(), ("", "")
+    """Prints what both say whenever it changes, and how far the run is, until something holds."""
+    began, last = time.monotonic(), ("", "", "")
     while not holds():
-        told = (schedule().get("message", ""), model().get("message", ""))
+        told = (schedule().get("message", ""), model().get("message", ""), active())
         for said in (t for t, before in zip(told, last, strict=True) if t and t != before):
             print(f"{time.monotonic() - began:5.0f} s  {said}", flush=True)
         last = told
