@@ -41,7 +41,7 @@ def template(team: Team, test: str) -> JSON:
         evaluation={"metrics": [{"name": "Accuracy"}], "gate": GATE},
         output={"register": MODEL},
     )["spec"]
-    made["dataset"] = {**made["dataset"], "test": [test], "split": {"testFraction": 0}}
+    made["dataset"] = {**{k: v for k, v in made["dataset"].items() if k != "split"}, "test": [test]}
     return made
 
 

@@ -136,7 +136,7 @@ def in_words(found: Monitoring, look: Look) -> str:
         parts.append(_of_inputs(found.inputs))
     if found.labels and found.labels.drifted:
         parts.append(_of_labels(found.labels))
-    asked = f"{found.rows} recent rows ({found.labelled_rows} with the right answer)"
+    asked = f"{found.rows} recent rows ({found.labelled_rows} of them labelled)"
     return f"{asked}: {'; '.join(parts)}." if parts else f"{asked}: nothing has moved."
 
 
