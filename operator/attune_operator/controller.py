@@ -1,8 +1,8 @@
 """Where watch events go: which of them wake which run."""
 
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from attune_operator.api.meta import is_finished
 from attune_operator.api.problems import as_mapping
@@ -11,7 +11,7 @@ from attune_operator.cluster.client import Kube
 from attune_operator.finetunejob.snapshot import JobView, PodView
 from attune_operator.finetunejob.views import job_view, newborn, pod_view
 from attune_operator.metrics import Metrics
-from attune_operator.naming import FINETUNEJOBS, JOB_ANNOTATION
+from attune_operator.naming import FINETUNEJOBS, JOB_ANNOTATION, TUNED_MODELS
 from attune_operator.retraining import Retraining
 from attune_operator.workqueue import Key, WorkQueue
 
@@ -22,8 +22,15 @@ RETIRE_SECONDS = 300.0
 """Over so long are the runs spread that had ended before this operator started and still have Jobs."""
 
 
+class _Named(NamedTuple):
+    """What a run names, and is woken by."""
+
+    runtime: str
+    tuned_model: str
+
+
 class Controller:
-    """Where watch events go. What it remembers of runtimes and children is a hint: it only says whom to wake."""
+    """Where watch events go. What it remembers of runs and children is a hint: it only says whom to wake."""
 
     def __init__(
         self,
@@ -36,10 +43,10 @@ class Controller:
         self._jitter = jitter
         self._metrics = metrics
         self.retraining = retraining
-        self._runtimes: dict[Key, str] = {}
+        self._named: dict[Key, _Named] = {}
         self._children: dict[str, tuple[Key | None, JobView | PodView]] = {}
         self._leftovers: dict[Key, set[str]] = {}
-        self._retired: dict[Key, str] = {}
+        self._retired: dict[Key, _Named] = {}
         self._forget_runtime: Callable[[str], None] = lambda _: None
 
     def on_runtime_change(self, forget: Callable[[str], None]) -> None:
@@ -51,9 +58,9 @@ class Controller:
         meta, status = body["metadata"], as_mapping(body.get("status"))
         key = Key(meta["namespace"], meta["name"])
         if gone or is_finished(status):
-            self._runtimes.pop(key, None)
+            self._named.pop(key, None)
         else:
-            self._runtimes[key] = _runtime(body)
+            self._named[key] = _names(body)
         if gone:
             self._retired.pop(key, None)
         leaves = "deletionTimestamp" in meta
@@ -99,8 +106,16 @@ class Controller:
     def runtime_changed(self, name: str) -> None:
         """A TuningRuntime was created, changed or deleted: whoever names it is looked at again."""
         self._forget_runtime(name)
-        for key, runtime in (*self._runtimes.items(), *self._retired.items()):
-            if runtime == name:
+        for key, named in (*self._named.items(), *self._retired.items()):
+            if named.runtime == name:
+                self._queue.add(key)
+
+    def retraining_changed(self, plural: str, body: Mapping[str, Any], *, gone: bool) -> None:
+        """An object of a kind about retraining was created, changed or deleted; runs may wait for a TunedModel."""
+        self.retraining.changed(plural, body, gone=gone)
+        meta = body["metadata"]
+        for key, named in self._named.items() if plural == TUNED_MODELS else ():
+            if (key.namespace, named.tuned_model) == (meta["namespace"], meta["name"]):
                 self._queue.add(key)
 
     async def resync(self, client: Kube) -> None:
@@ -109,14 +124,14 @@ class Controller:
         async for key, body in objects.everywhere(client, FINETUNEJOBS):
             alive.add(key)
             if not is_finished(body.get("status")) or "deletionTimestamp" in body["metadata"]:
-                self._runtimes[key] = _runtime(body)
+                self._named[key] = _names(body)
                 self._queue.add(key)
             elif key in self._leftovers and key not in self._retired:
                 # Once is enough: what is not due yet comes back by itself when it is. And not all at once.
-                self._retired[key] = _runtime(body)
+                self._retired[key] = _names(body)
                 self._queue.add(key, RETIRE_SECONDS * self._jitter())
-        for key in (set(self._runtimes) | self._metrics.keys()) - alive:
-            self._runtimes.pop(key, None)
+        for key in (set(self._named) | self._metrics.keys()) - alive:
+            self._named.pop(key, None)
             self._queue.add(key)
         for key in self._retired.keys() - alive:
             del self._retired[key]
@@ -127,5 +142,6 @@ class Controller:
             del self._leftovers[key]
 
 
-def _runtime(body: JSON) -> str:
-    return str(as_mapping(body.get("spec")).get("runtime", ""))
+def _names(body: JSON) -> _Named:
+    spec = as_mapping(body.get("spec"))
+    return _Named(str(spec.get("runtime", "")), str(as_mapping(spec.get("output")).get("register", "")))

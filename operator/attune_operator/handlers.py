@@ -75,7 +75,7 @@ def register(registry: kopf.OperatorRegistry, own: Settings) -> None:
 
 def _changed(plural: str) -> Callable[..., Awaitable[None]]:
     async def changed(body: kopf.Body, type: str | None, memo: kopf.Memo, **_: Any) -> None:  # noqa: A002 - kopf's name
-        memo.controller.retraining.changed(plural, body, gone=type == "DELETED")
+        memo.controller.retraining_changed(plural, body, gone=type == "DELETED")
 
     return changed
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from clusters import Cluster, Team, conditions
+from fleets import Fleet
 from peril.trial import WHOLE
 
 pytestmark = pytest.mark.cluster
@@ -260,6 +261,27 @@ def test_suspended_in_its_queue_it_gives_its_place_up_and_takes_one_again(team: 
     team.until("job", _queued, 60, "it waits again")
     queues.leave(taken)
     team.wait("job", "Succeeded", timeout=300)
+
+
+def test_a_look_at_a_published_version_waits_for_quota_too(team: Team, queues: Queues) -> None:
+    fleet = Fleet(team.cluster, team.namespace)
+    fleet.schedule("weekly", register="router")
+    look = {
+        "cron": {"schedule": "* * * * *"},
+        "source": f"s3://{team.bucket}/{team.namespace}/fresh/",
+        "runtime": "default",
+        "resources": {"gpusPerNode": 0, "cpu": SHARE, "memory": "1Gi"},
+        "queue": {"name": "a"},
+    }
+    taken = queues.occupy("a", TWO_SHARES)
+    until(lambda: queues.admitted(taken), "the neighbour has all of it")
+    fleet.model("router", monitor=look)
+    fleet.run_to_its_end("weekly")
+    status = fleet.until("tm", "router", lambda s: "insufficient" in s.get("message", ""), "the reason", timeout=120)
+    waiting = status["look"]["jobName"]
+    assert not queues.admitted(waiting)
+    queues.leave(taken)
+    until(lambda: queues.admitted(waiting), "the look has its quota")
 
 
 def _suspend(team: Team, suspend: bool) -> None:

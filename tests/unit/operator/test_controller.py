@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from attune_operator.controller import Controller
 from attune_operator.metrics import Metrics
-from attune_operator.naming import JOB_ANNOTATION
+from attune_operator.naming import JOB_ANNOTATION, TUNED_MODELS
 from attune_operator.retraining import Retraining
 from attune_operator.workqueue import Key, WorkQueue, work
 from factories import NAME, NAMESPACE, raw
@@ -93,6 +93,15 @@ def test_a_run_that_is_being_deleted_is_seen_to_though_it_is_over(controller: Co
     body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     controller.finetunejob_changed(body, gone=False)
     assert len(queue) == 1
+
+
+@pytest.mark.parametrize(("name", "wakes"), [("router", True), ("other", False)])
+def test_a_run_that_may_wait_for_a_tuned_model_is_woken_by_it(
+    controller: Controller, queue: WorkQueue, name: str, wakes: bool
+) -> None:
+    controller.finetunejob_changed(raw({"observedGeneration": 1}, output={"register": "router"}), gone=False)
+    controller.retraining_changed(TUNED_MODELS, {"metadata": {"name": name, "namespace": NAMESPACE}}, gone=False)
+    assert len(queue) == int(wakes)
 
 
 def test_a_run_that_is_over_is_looked_at_once_while_it_has_jobs_left(queue: WorkQueue) -> None:
