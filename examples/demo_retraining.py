@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import boto3
@@ -21,6 +22,7 @@ NAMESPACE, NAME = "retraining", "support-router"
 BUCKET, PREFIX = "data", "retraining"
 LIMIT_SECONDS = 1800
 POLL_SECONDS = 2.0
+LONGEST_LINE = 240
 PRODUCT, TEAM = "my SunGrid panel", " shipping"
 """What two customers of three ask about once it is sold, and which team answers them then, whatever they ask."""
 
@@ -55,7 +57,8 @@ def main() -> int:
     step("The new version is better than the champion on the same rows, and takes its place")
     until("the second version is champion", lambda: champion() == 2)  # noqa: PLR2004 - versions count from 1
     flag()
-    step("Somebody wants the old one back")
+    step("Somebody wants the old one back, and no new one meanwhile: the monitor would have it trained again")
+    call("kubectl", "patch", "fts", NAME, "-n", NAMESPACE, "--type=merge", "-p", json.dumps({"spec": {"suspend": True}}))
     rolled_back = json.dumps({"spec": {"rollbackTo": 1}})
     call("kubectl", "patch", "tm", NAME, "-n", NAMESPACE, "--type=merge", "-p", rolled_back)
     until("it is back", lambda: champion() == 1)
@@ -133,7 +136,7 @@ def until(what: str, holds: Callable[[], bool]) -> None:
     while not holds():
         told = (schedule().get("message", ""), model().get("message", ""), active())
         for said in (t for t, before in zip(told, last, strict=True) if t and t != before):
-            print(f"{time.monotonic() - began:5.0f} s  {said}", flush=True)
+            print(f"{time.monotonic() - began:5.0f} s  {shorten(said, LONGEST_LINE, placeholder=' …')}", flush=True)
         last = told
         if schedule().get("failuresInARow"):
             sys.exit(f"demo: a run failed; `kubectl describe ftj -n {NAMESPACE}` says why")

@@ -9,13 +9,13 @@ import pytest
 from clusters import STORE, Team, rows
 from fleets import API, Fleet
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 JSON = dict[str, Any]
 MODEL = "router"
 TRAINING = {"maxSteps": 60, "batchSize": 16}
 GATE = {"require": [{"metric": "Accuracy", "minImprovement": 0.1, "over": "champion"}]}
 NO_GPU = {"gpusPerNode": 0, "cpu": "100m", "memory": "2Gi"}
-A_RUN, A_LOOK = 300.0, 240.0
+A_RUN, A_LOOK = 600.0, 300.0
 """Seconds that a run, and a look at a model, are waited for."""
 FEW, MORE = 16, 64
 """Rows."""
