@@ -58,9 +58,9 @@ def main() -> int:
     until("the second version is champion", lambda: champion() == 2)  # noqa: PLR2004 - versions count from 1
     flag()
     step("Somebody wants the old one back, and no new one meanwhile: the monitor would have it trained again")
-    call("kubectl", "patch", "fts", NAME, "-n", NAMESPACE, "--type=merge", "-p", json.dumps({"spec": {"suspend": True}}))
-    rolled_back = json.dumps({"spec": {"rollbackTo": 1}})
-    call("kubectl", "patch", "tm", NAME, "-n", NAMESPACE, "--type=merge", "-p", rolled_back)
+    for kind, change in (("fts", {"suspend": True}), ("tm", {"rollbackTo": 1})):
+        patch = json.dumps({"spec": change})
+        call("kubectl", "patch", kind, NAME, "-n", NAMESPACE, "--type=merge", "-p", patch)
     until("it is back", lambda: champion() == 1)
     flag()
     step("What one would have read")

@@ -1,6 +1,15 @@
 """What the Poll stage says of training data: enough to tell whether it is another than before. No I/O."""
 
-from attune_contract.base import Reported
+from attune_contract.base import Frozen, Reported
+
+
+class KnownData(Frozen):
+    """What the last Poll said: data with the same digest is the same, and its rows need not be counted again."""
+
+    digest: str
+    """As DataFacts has it."""
+    rows: int
+    """As DataFacts has them."""
 
 
 class DataFacts(Reported):

@@ -17,6 +17,8 @@ FEW_WORDS = 8
 """So many words are named that became more or less frequent."""
 FEW_LABELS = 6
 """So many labels are named whose share moved most."""
+NAMED_IN = 5
+"""Rows that a word or a label must be in to be named: what one person wrote stays out of status."""
 
 
 class Variant(StrEnum):
@@ -58,8 +60,9 @@ class Look(Frozen):
     """Most recent rows that are looked at, and most training rows that they are compared with; drawn by seed."""
     min_rows: Annotated[int, Field(ge=20, le=100_000)] = 50
     """With fewer recent rows nothing is said of drift."""
-    false_alarms: Annotated[float, Field(gt=0, le=0.2)] = 0.05
-    """Share of looks, of those in which nothing changed, that may raise an alarm: over all questions of a look."""
+    false_alarms: Annotated[float, Field(ge=0.001, le=0.2)] = 0.05
+    """Share of looks, of those in which nothing changed, that may raise an alarm: over all questions of a look. The
+    smaller it is, the more permutations a look takes."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 17
     """Of samples and permutations."""
     variants: Annotated[tuple[Published, ...], Field(min_length=1, max_length=2)]
@@ -105,7 +108,7 @@ class LabelShift(Reported):
     """Recent rows with a label."""
     drifted: bool
     moved: tuple[MovedLabel, ...] = ()
-    """Labels whose share moved most."""
+    """Labels whose share moved most; empty where none has drifted."""
 
 
 class MetricDrop(Reported):
@@ -135,7 +138,7 @@ class VariantFigures(Reported):
     version: str = ""
     """Empty for base, which is not evaluated: only ratings tell of it."""
     rows: int = 0
-    """Recent rows with an answer that it was evaluated on; the same for all variants."""
+    """Recent rows with an answer that it was evaluated on; the same for all variants, and learnt by none of them."""
     metrics: dict[MetricName, float] = {}
     answered: int = 0
     """Recent rows that it answered in production, by their column `variant`."""

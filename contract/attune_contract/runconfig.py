@@ -9,6 +9,7 @@ from pydantic import Field
 
 from attune_contract import VERSION, layout
 from attune_contract.base import Frozen
+from attune_contract.datafacts import KnownData
 from attune_contract.enums import Role, Stage
 from attune_contract.monitoring import Look
 from attune_contract.outcome import Artifact
@@ -108,6 +109,8 @@ class RunConfig(Frozen):
     """What the Monitor stage looks at; None for the steps of a run. Of `workload` it acts on `output` (it writes below
     `<output.uri>/runs/<run.id>/`, where run.id is the TunedModel's uid: the history is one for all looks),
     `resources`, and the credentials; methods, metrics and data are those of the versions' own manifests."""
+    known_data: KnownData | None = None
+    """What the Poll stage found the last time; None where it looks for the first time."""
     local: bool = False
     """Started by hand on a laptop: `file://` URIs are allowed, credentials come from the environment."""
 

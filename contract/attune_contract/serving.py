@@ -1,17 +1,21 @@
-"""What servers can load of what a run publishes: asked before anything is trained. No I/O.
+"""What servers can load of what a run publishes, asked before anything is trained, and under which name. No I/O.
 
 | server | whole model | adapter | rank of an adapter | classification head |
 | --- | --- | --- | --- | --- |
 | vLLM | yes | yes | up to `--max-lora-rank`, of its list | whole model only |
 | KServe | yes, from `storageUri` | no: `storageUri` is one model | | yes |
-| Ollama | yes | yes, but not one trained over 4 bits | any | no: it generates text |
+| Ollama | yes | of some architectures, and not one trained over 4 bits | any | no: it generates text |
 | transformers | yes | yes | any | yes |
 
 Sources: vLLM, "LoRA adapters" (max_lora_rank, and its PEFT helper, which refuses `modules_to_save`: that is how the
-head of a classifier is kept); KServe, "Deploy InferenceService with a model from S3"; Ollama, "Importing a model"
-(adapters that were trained over a quantised base are not for it).
+head of a classifier is kept); KServe, "Deploy InferenceService with a model from S3", and `IsvcNameFmt` of its webhook;
+Ollama, "Importing a model" (adapters that were trained over a quantised base are not for it). Whole models are asked
+for under `Both`: servers take those, and the adapter is there for whoever loads it by hand.
+
+Architectures are not asked about here: a FineTuneJob does not tell its model's, and servers learn new ones each month.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
@@ -37,6 +41,8 @@ VLLM_RANK = 16
 """vLLM's own default of `--max-lora-rank`."""
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What `--max-lora-rank` may be; an adapter of a rank in between takes the next one."""
+_LONGEST = 44  # with the tail 53: KServe adds `-predictor` for a Service, whose name has 63 characters at most
+_TAIL = 8
 
 
 class Refusal(NamedTuple):
@@ -76,30 +82,41 @@ def refusals(server: Server, max_rank: int | None, work: Workload) -> tuple[Refu
     return tuple(_RULES[server](_Asked(work, max_rank)))
 
 
+def served_name(name: str, run_id: str) -> str:
+    """The name under which servers have one version of a model: no other version has it.
+
+    It is one that every server takes: lower-case letters, digits and hyphens, a letter first (KServe), 53 at most.
+
+    Args:
+        name: of the TunedModel, or of the run where it registers with none.
+        run_id: of the run that published it.
+    """
+    head = re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-")
+    head = head if head[:1].isalpha() else f"model-{head}"
+    return f"{head[:_LONGEST].strip('-')}-{re.sub(r'[^a-z0-9]', '', run_id.lower())[:_TAIL]}"
+
+
 def needed_rank(rank: int) -> int | None:
     """The smallest `--max-lora-rank` that takes an adapter of a rank; None where there is none."""
     return next((known for known in VLLM_RANKS if known >= rank), None)
 
 
 def _vllm(asked: _Asked) -> Iterator[Refusal]:
-    if asked.form is OutputFormat.MERGED:
+    if asked.form is not OutputFormat.ADAPTER:
         return
-    if asked.form is OutputFormat.ADAPTER and asked.head:
+    if asked.head:
         text = "vLLM loads no adapter that brings a classification head (modules_to_save); use Merged or Both."
         yield Refusal("spec.output.format", text)
     most, rank = asked.most or VLLM_RANK, asked.work.tuning.rank
     if rank <= most:
         return
-    needed = needed_rank(rank)
-    start = (
-        f"start it with --max-lora-rank {needed} and say maxRank: {needed} in spec.serving"
-        if needed
-        else f"no vLLM takes more than {VLLM_RANKS[-1]}"
-    )
-    text = (
-        f"vLLM loads adapters of rank {most} at most, and this is {rank}. Use {most} or less; or {start}; or publish "
-    )
-    yield Refusal("spec.tuning.rank", f"{text}it as Merged (spec.output.format).")
+    needed, whole = needed_rank(rank), "publish it as Merged or Both (spec.output.format)"
+    if needed is None:
+        ways = f"{whole}, for no vLLM loads adapters over {VLLM_RANKS[-1]}"
+    else:
+        ways = f"start it with --max-lora-rank {needed} and say maxRank: {needed} in spec.serving; or {whole}"
+    text = f"vLLM loads adapters of rank {most} at most, and this is {rank}. Use {most} or less; or {ways}."
+    yield Refusal("spec.tuning.rank", text)
 
 
 def _kserve(asked: _Asked) -> Iterator[Refusal]:

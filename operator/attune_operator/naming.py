@@ -109,8 +109,8 @@ def owned_by(job: dict[str, Any], owner: dict[str, Any], annotation: str) -> dic
 
 def look_name(name: str, uid: str, purpose: str, time: datetime, number: int) -> str:
     """Name of the Job of one attempt at a look at a TunedModel's versions."""
-    short = name[: _LONGEST_PREFIX - 8].rstrip("-")
-    return f"{short}-{short_run_id(uid)}-{purpose.lower()}-{time.astimezone(UTC):%y%m%d%H%M}-{number}"
+    short = name[: _LONGEST_PREFIX - 10].rstrip("-")
+    return f"{short}-{short_run_id(uid)}-{purpose.lower()}-{time.astimezone(UTC):%y%m%d%H%M%S}-{number}"
 
 
 def hand_over_name(name: str) -> str:

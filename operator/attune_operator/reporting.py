@@ -36,8 +36,13 @@ UNREADABLE_SECONDS = 60.0
 
 def demand_readable(problems: Iterable[FieldProblem]) -> None:
     """Raises UnreadableError where any of these problems is with the status."""
-    if unreadable := [str(p) for p in problems if p.path.startswith("status")]:
-        raise UnreadableError(" ".join(unreadable))
+    if unreadable := about_status(problems):
+        raise UnreadableError(unreadable)
+
+
+def about_status(problems: Iterable[FieldProblem]) -> str:
+    """What of a status cannot be read, in words; empty where all of it can."""
+    return " ".join(str(p) for p in problems if p.path.startswith("status"))
 
 
 async def guarded(client: Kube, plural: str, stored: JSON, step: Callable[[], Awaitable[float | None]]) -> float | None:
@@ -92,7 +97,9 @@ async def report(
     stalled: bool,
     plural: str = naming.FINETUNEJOBS,
 ) -> JSON:
-    """Writes why nothing moves into conditions and message, and leaves everything else as it is.
+    """Writes why nothing moves into conditions and message, and that this is about the newest spec.
+
+    Everything else stays as it is.
 
     Args:
         client: the API server.
@@ -113,7 +120,9 @@ async def report(
         {"type": kind.value, "status": str(holds), "reason": str(reason), "message": message}
         for kind, holds in truths.items()
     ]
-    new = {**status, "message": message, "conditions": _conditions(stored, facts, stamp(now))}
+    # Without the generation, GitOps tools would say that nobody has looked at it yet (kstatus).
+    about = {"observedGeneration": generation} if (generation := stored["metadata"].get("generation")) else {}
+    new = {**status, **about, "message": message, "conditions": _conditions(stored, facts, stamp(now))}
     if new == status:
         return stored
     try:

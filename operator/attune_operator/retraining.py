@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attune_operator import naming
+from attune_operator.api.clusterfinetuneschedule import asker
 from attune_operator.api.meta import is_finished
 from attune_operator.api.problems import as_mapping
 from attune_operator.cluster import objects
@@ -41,7 +42,8 @@ class Retraining:
         (self._known[plural].discard if gone else self._known[plural].add)(key)
         self.queues[plural].add(key)
         if plural == naming.SCHEDULES:
-            self._add_all(naming.CLUSTER_SCHEDULES, lambda _: True)
+            wave = _asked_by(body)
+            self._add_all(naming.CLUSTER_SCHEDULES, lambda other: other == wave)
         if plural == naming.TUNED_MODELS:
             self._add_all(naming.SCHEDULES, lambda other: other.namespace == key.namespace)
 
@@ -69,13 +71,31 @@ class Retraining:
             self._add_all(plural, lambda _: True)
 
     async def resync(self, client: Kube) -> None:
-        """Lists every object of the three kinds and queues it. Repairs what a watch missed."""
+        """Lists every object of the three kinds and queues it, and those that are gone. Repairs what a watch missed."""
         for plural, queue in self.queues.items():
-            self._known[plural] = {key async for key, _ in objects.everywhere(client, plural)}
-            for key in self._known[plural]:
+            before, listed = frozenset(self._known[plural]), set[Key]()
+            async for key, body in objects.everywhere(client, plural):
+                listed.add(key)
+                if plural == naming.SCHEDULES and (wave := _paused_by(body)):
+                    self.waves.add(wave)  # it may be gone, and then only its key can end the pause
+            gone = before - listed
+            self._known[plural] = (self._known[plural] | listed) - gone
+            for key in listed | gone:
                 queue.add(key)
 
     def _add_all(self, plural: str, wanted: Callable[[Key], bool]) -> None:
         for key in self._known[plural]:
             if wanted(key):
                 self.queues[plural].add(key, SOON_SECONDS)
+
+
+def _asked_by(schedule: Mapping[str, Any]) -> Key:
+    """The wave that asked a schedule last."""
+    request = as_mapping(as_mapping(schedule.get("status")).get("wave"))
+    return Key("", asker(str(request.get("wave", ""))))
+
+
+def _paused_by(schedule: Mapping[str, Any]) -> Key | None:
+    """The wave that a schedule's runs wait for."""
+    request = as_mapping(as_mapping(schedule.get("status")).get("wave"))
+    return _asked_by(schedule) if request.get("paused") is True else None

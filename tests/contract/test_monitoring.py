@@ -1,12 +1,16 @@
 """What a look says fits a termination message, and every figure is still there."""
 
+from contextlib import nullcontext
+
 import pytest
+from pydantic import ValidationError
 
 from attune_contract.enums import MetricName, OutcomeState, Stage
 from attune_contract.monitoring import (
     Comparison,
     InputDrift,
     LabelShift,
+    Look,
     MetricDrop,
     Monitoring,
     MovedLabel,
@@ -67,6 +71,20 @@ def test_a_look_fits_and_keeps_its_figures(metrics: int, words: int) -> None:
         assert getattr(read.monitoring, name) == getattr(given, name)
     assert read.monitoring.inputs is not None
     assert read.monitoring.inputs.p_value == 0.0005
+
+
+@pytest.mark.parametrize(("rate", "possible"), [(0.0, False), (1e-6, False), (0.001, True), (0.2, True), (0.3, False)])
+def test_the_rate_of_false_alarms_is_one_that_permutations_can_show(rate: float, *, possible: bool) -> None:
+    given = {
+        "at": AT,
+        "source": "s3://data/fresh/",
+        "falseAlarms": rate,
+        "variants": [
+            {"variant": "champion", "version": "v1", "runURI": "s3://models/run", "digest": f"sha256:{0:064x}"}
+        ],
+    }
+    with nullcontext() if possible else pytest.raises(ValidationError, match="falseAlarms"):
+        Look.model_validate(given)
 
 
 def test_what_only_people_read_goes_first() -> None:

@@ -1,10 +1,11 @@
 """What servers cannot load is refused before it is trained, with what would do."""
 
+import re
 from typing import Any
 
 import pytest
 
-from attune_contract.serving import Server, needed_rank, refusals
+from attune_contract.serving import Server, needed_rank, refusals, served_name
 from attune_contract.spec import Workload
 
 HEAD = {"method": "Classification", "classification": {"style": "Head"}}
@@ -33,7 +34,7 @@ def work(*, rank: int = 16, form: str | None = None, tuning: str = "LoRA", **blo
         pytest.param("vLLM", 64, work(rank=64), [], id="vLLM, rank as high as it may be"),
         pytest.param("vLLM", 8, work(rank=9), ["spec.tuning.rank"], id="vLLM started with less"),
         pytest.param("vLLM", 16, work(rank=64, form="Merged"), [], id="vLLM, merged: no rank"),
-        pytest.param("vLLM", 16, work(rank=64, form="Both"), ["spec.tuning.rank"], id="vLLM, both: the adapter too"),
+        pytest.param("vLLM", 16, work(rank=600, form="Both"), [], id="vLLM, both: the whole model is served"),
         pytest.param("vLLM", 16, work(tuning="Full", rank=64), [], id="vLLM, all weights"),
         pytest.param("vLLM", 16, work(**HEAD), ["spec.output.format"], id="vLLM, adapter with a head"),
         pytest.param("vLLM", 16, work(**HEAD, form="Merged"), [], id="vLLM, whole model with a head"),
@@ -65,3 +66,46 @@ def test_the_flag_that_a_rank_needs(rank: int, flag: int | None) -> None:
     assert needed_rank(rank) == flag
     found = refusals(Server.VLLM, 1, work(rank=rank))
     assert (f"--max-lora-rank {flag}" in str(found)) is (flag is not None and rank > 1)
+
+
+@pytest.mark.parametrize(
+    ("rank", "ways"),
+    [
+        (
+            32,
+            [
+                "Use 16 or less",
+                "start it with --max-lora-rank 32 and say maxRank: 32 in spec.serving",
+                "publish it as Merged or Both (spec.output.format).",
+            ],
+        ),
+        (
+            600,
+            [
+                "Use 16 or less",
+                "publish it as Merged or Both (spec.output.format), for no vLLM loads adapters over 512.",
+            ],
+        ),
+    ],
+)
+def test_a_rank_that_is_too_high_is_told_with_every_way_out(rank: int, ways: list[str]) -> None:
+    (found,) = refusals(Server.VLLM, 16, work(rank=rank))
+    assert found.message == f"vLLM loads adapters of rank 16 at most, and this is {rank}. {'; or '.join(ways)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("support-router", "support-router-3f1c9a52"),
+        ("a" * 80, "a" * 44 + "-3f1c9a52"),
+        ("a" * 43 + "-bcd", "a" * 43 + "-3f1c9a52"),
+        ("team.Model", "team-model-3f1c9a52"),
+        ("7b-router", "model-7b-router-3f1c9a52"),
+        (".", "model-3f1c9a52"),
+    ],
+)
+def test_served_names_are_those_of_every_server(name: str, expected: str) -> None:
+    made = served_name(name, "3f1c9a52-0d7e-4b57-9c11-6a2f2f1f0b7e")
+    assert made == expected
+    assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", made), "KServe's IsvcNameFmt"
+    assert len(f"{made}-predictor") <= 63

@@ -133,7 +133,9 @@ class Fleet:
         """Says how a run ended, as the operator would; see `ended`."""
         for _ in range(50):
             raw = self.cluster.get("ftj", namespace or self.namespace, run)
-            text = json.dumps({**raw, "status": {**raw.get("status", {}), **ended(raw, **how)}})
+            model = raw["spec"]["output"].get("register")
+            versions = self.status("tm", model, namespace).get("versions", []) if model and "champion" in how else []
+            text = json.dumps({**raw, "status": {**raw.get("status", {}), **ended(raw, versions, **how)}})
             if self.cluster.kubectl("replace", "--subresource=status", "-f", "-", stdin=text).returncode == 0:
                 return
             time.sleep(0.1)
@@ -151,6 +153,7 @@ class Fleet:
 
 def ended(
     raw: JSON,
+    versions: list[JSON],
     *,
     succeeded: bool = True,
     published: bool = True,
@@ -158,7 +161,7 @@ def ended(
     accuracy: float = 0.9,
     champion: tuple[int, float] | None = None,
 ) -> JSON:
-    """A status of a run that is over."""
+    """A status of a run that is over; `champion` is the version that joined its evaluation, and its accuracy."""
     now, uid = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), raw["metadata"]["uid"]
     holds = {
         "Finished": True,
@@ -174,7 +177,8 @@ def ended(
     if champion is not None:
         version, value = champion
         results.append({**result, "baseline": "champion", "value": value, "delta": accuracy - value})
-        attempt["champion"] = {"version": version, "modelURI": "s3://models/out/champion"}
+        uri = next(v["modelURI"] for v in versions if v["version"] == version)
+        attempt["champion"] = {"version": version, "modelURI": uri}
     uri = f"s3://models/out/runs/{uid}"
     output = {"modelURI": f"{uri}/model", "digest": f"sha256:{0:064x}", "manifestURI": f"{uri}/manifest.json"}
     return {

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +11,7 @@ from attune_operator.errors import AlreadyExistsError, APIError, ConflictError, 
 JSON = dict[str, Any]
 COLLECTIONS = (
     *("jobs", "pods", "workloads", "events", "namespaces"),
-    *("finetunejobs", "finetuneschedules", "tunedmodels"),
+    *("finetunejobs", "finetuneschedules", "clusterfinetuneschedules", "tunedmodels"),
 )
 
 
@@ -101,8 +102,14 @@ class MemoryKube:
         return [
             o
             for p, o in self.objects.items()
-            if p.rpartition("/")[0] == path and wanted.items() <= o["metadata"].get("labels", {}).items()
+            if path in (p.rpartition("/")[0], _everywhere(p))
+            and wanted.items() <= o["metadata"].get("labels", {}).items()
         ]
+
+
+def _everywhere(path: str) -> str:
+    """The collection of all namespaces that an object is in."""
+    return re.sub(r"/namespaces/[^/]+/([^/]+)/[^/]+$", r"/\1", path)
 
 
 def _merged(stored: JSON, change: JSON) -> JSON:

@@ -1,5 +1,6 @@
 """Schedules, waves and TunedModels that are valid by default: each test names only what differs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -115,6 +116,16 @@ def tuned_model(status: TunedModelStatus | None = None, **spec: Any) -> TunedMod
     return parsed.model_copy(update={"status": status}) if status is not None else parsed
 
 
+def run_uid(number: int) -> str:
+    """metadata.uid of a run."""
+    return f"{number:08d}-0000-4000-8000-000000000000"
+
+
+def model_uri(number: int) -> str:
+    """Where a run published its model."""
+    return f"s3://models/out/runs/{run_uid(number)}/model"
+
+
 def finished_raw(
     number: int,
     *,
@@ -128,12 +139,12 @@ def finished_raw(
     Args:
         number: tells runs apart, and orders their ends.
         accuracy: of the tuned model.
-        champion: version and accuracy of the champion that joined its evaluation.
+        champion: number of the run of the champion that joined its evaluation, and its accuracy.
         published: whether the gate passed.
         spec: what differs.
     """
     ended = f"{NOW + timedelta(hours=number):%Y-%m-%dT%H:%M:%SZ}"
-    uid = f"{number:08d}-0000-4000-8000-000000000000"
+    uid = run_uid(number)
     result = {"metric": "Accuracy", "tuned": accuracy, "baseline": "base", "value": 0.4, "rows": 96}
     result["delta"] = accuracy - 0.4
     attempt: dict[str, Any] = {
@@ -148,7 +159,7 @@ def finished_raw(
     if champion is not None:
         version, value = champion
         results.append({**result, "baseline": "champion", "value": value, "delta": accuracy - value})
-        attempt["champion"] = {"version": version, "modelURI": f"s3://models/out/{version}"}
+        attempt["champion"] = {"version": version, "modelURI": model_uri(version)}
     holds = {"Finished": True, "Succeeded": True, "Failed": False, "Published": published, "GatePassed": published}
     conditions = [
         {"type": k, "status": str(v), "reason": "Done", "message": f"{k}.", "lastTransitionTime": ended}
@@ -158,7 +169,7 @@ def finished_raw(
         {"path": f"data/{name}.parquet", "digest": f"sha256:{name}", "sizeBytes": 1, "stage": "Preflight"}
         for name in ("train", "test")
     ]
-    output = {"modelURI": f"s3://models/out/runs/{uid}/model", "digest": f"sha256:{number:064x}"}
+    output = {"modelURI": model_uri(number), "digest": f"sha256:{number:064x}"}
     status = {
         "conditions": conditions,
         "completionTime": ended,
@@ -179,6 +190,15 @@ def finished(number: int, **fields: Any) -> FineTuneJob:
     return parsed
 
 
+def _to_what_was_asked(look: LookView | None, status: TunedModelStatus) -> LookView | None:
+    """A look's answer, with the time that it was asked for where the test gives none."""
+    if look is None or look.outcome is None or look.outcome.monitoring is None or look.outcome.monitoring.at:
+        return look
+    assert status.look is not None, "somebody asked"
+    found = look.outcome.monitoring.model_copy(update={"at": status.look.at})
+    return replace(look, outcome=look.outcome.model_copy(update={"monitoring": found}))
+
+
 class Model:
     """A TunedModel over time."""
 
@@ -191,7 +211,8 @@ class Model:
         """One reconcile, as `tunedmodel/reconcile.py` does it."""
         model = tuned_model(self.status, **self.spec)
         present = frozenset(r.metadata.uid for r in self.runs)
-        seen = model_snapshot.Snapshot(model, now, runs=tuple(self.runs), present=present, look=look)
+        answer = _to_what_was_asked(look, self.status)
+        seen = model_snapshot.Snapshot(model, now, runs=tuple(self.runs), present=present, look=answer)
         decision = model_plan.plan(seen)
         self.status = model_summary.summarize(seen, decision)
         return decision

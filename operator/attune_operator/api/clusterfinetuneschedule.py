@@ -73,6 +73,11 @@ class Wave(Reported):
     """Every one of them, in their order."""
 
 
+def asker(wave: str) -> str:
+    """Name of the ClusterFineTuneSchedule whose wave has this ID."""
+    return wave.rpartition("/")[0]
+
+
 class ClusterFineTuneScheduleStatus(Reported):
     """What waves did and will do."""
 

@@ -32,7 +32,8 @@ class NewData(Frozen):
     min_new_rows: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     """So many rows more than the last run had. 0: any change, fewer rows included."""
     poll_interval: Duration = "1h"
-    """How often a small pod lists the objects of jobTemplate's dataset.train and counts their rows."""
+    """How often a small pod lists the objects of jobTemplate's dataset.train and counts their rows; 5s at least. After
+    a start it looks at once, and what it finds then is what the runs have."""
 
 
 class Drift(Frozen):
@@ -43,7 +44,7 @@ class Drift(Frozen):
     metric: MetricName | None = None
     """With maxDrop: the metric that it is about."""
     max_drop: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
-    """A metric that is worse by more than this than it was at promotion."""
+    """A metric that is worse by more than this than it was at promotion, be it by chance: of few rows much is."""
     max_score: Annotated[float, Field(ge=0.5, le=1)] | None = None
     """Inputs that differ from those of training by more than this (0.5: not at all, 1: entirely)."""
     for_: Annotated[int, Field(alias="for", ge=1, le=100)] = 1
@@ -81,8 +82,9 @@ class FineTuneScheduleSpec(Frozen):
     failed_runs_history_limit: Annotated[int, Field(ge=0, le=1000)] = 3
     """FineTuneJobs that failed and are kept."""
     stalled_deadline: Duration | None = None
-    """A run that has waited for a person for longer than this is deleted, and counts as failed; its files stay, but for
-    output.deletionPolicy. Left out: it is waited for, and holds its place in a wave."""
+    """A run that has waited for a person for longer than this (stalled, suspended, not approved) is deleted, and counts
+    as failed; its files stay, but for output.deletionPolicy. Left out: it is waited for, and keeps its place in a
+    wave."""
     breaker: Breaker = Breaker()
     """When failures end the schedule."""
     budget: MonthlyBudget | None = None
@@ -120,7 +122,7 @@ class DataSeen(Reported):
     checked_at: Time | None = None
     """When they were looked at last."""
     used_digest: str | None = None
-    """The digest when the last run was started."""
+    """The digest when the last run was started. Left out: not known yet, and the next look says."""
     used_rows: int = 0
     """The rows when the last run was started."""
     poll: str | None = None
@@ -140,10 +142,12 @@ class WaveRequest(Reported):
     """How far it is."""
     message: str = ""
     """Why it was skipped, or what failed."""
+    paused: bool = False
+    """Whether the wave is held up, as by its window: runs of it whose turn has not come wait until it goes on."""
     cost: str = "0"
     """What its runs have cost so far."""
     failed: int = 0
-    """Its runs that failed."""
+    """Its runs that failed, and those that were replaced or never started."""
 
 
 class ScheduleSummary(Reported):
@@ -168,6 +172,8 @@ class FineTuneScheduleStatus(Reported):
     """How far the cron has been followed."""
     last_run_time: Time | None = None
     """When runs were started last."""
+    last_end_time: Time | None = None
+    """When a run was over last."""
     next_run_time: Time | None = None
     """When the cron starts the next."""
     last_trigger: LastTrigger | None = None

@@ -4,6 +4,8 @@ import re
 from dataclasses import replace
 
 from attune_contract import uris
+from attune_contract.quantities import seconds
+from attune_contract.serving import VLLM_RANKS, Server
 from attune_operator.api import finetunejob_rules
 from attune_operator.api.rules import Rule
 
@@ -34,12 +36,20 @@ FINETUNESCHEDULE_NAME = _name(42)
 """Runs are called `<name>-<date>-<time>`, and with their values after that."""
 TUNEDMODEL_NAME = _name(52)
 """The ConfigMap of the hand-over is called `<name>-tunedmodel`."""
+SHORTEST_POLL = "5s"
 
 FINETUNESCHEDULE: tuple[Rule, ...] = (
     *(
         replace(rule, path=_DATA + rule.path.removeprefix("spec"))
         for rule in finetunejob_rules.FINETUNEJOB
         if rule.holds is not None  # those about a change are for runs: a template may change
+    ),
+    Rule(
+        "spec.triggers.newData",
+        f"duration(self.pollInterval) >= duration('{SHORTEST_POLL}')",
+        f"must be {SHORTEST_POLL} at least: every look is a pod",
+        ".pollInterval",
+        lambda asked: seconds(asked["pollInterval"]) >= seconds(SHORTEST_POLL),
     ),
     Rule(
         "spec.triggers.drift",
@@ -109,6 +119,13 @@ TUNEDMODEL: tuple[Rule, ...] = (
         "steps need promotion Automatic, and a monitor whose figures decide on each step",
         ".rollout.steps",
         lambda spec: not spec["rollout"]["steps"] or (spec["promotion"] == "Automatic" and "monitor" in spec),
+    ),
+    Rule(
+        "spec.serving",
+        f"self.server != '{Server.VLLM}' || !has(self.maxRank) || self.maxRank in {list(VLLM_RANKS)}",
+        f"must be one of {', '.join(map(str, VLLM_RANKS))}: vLLM starts with no other --max-lora-rank",
+        ".maxRank",
+        lambda serving: serving["server"] != Server.VLLM or serving.get("maxRank", VLLM_RANKS[0]) in VLLM_RANKS,
     ),
     Rule(
         "spec.monitor",

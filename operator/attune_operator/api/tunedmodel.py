@@ -37,7 +37,8 @@ class Rollout(Frozen):
     """How traffic is split between champion and challenger."""
 
     challenger_percent: Percent = 0
-    """Part of the traffic that a challenger gets where there are no steps."""
+    """Part of the traffic of a challenger that waits for spec.promote. With promotion Automatic there is one only where
+    there are steps: else a better version becomes champion at once."""
     sticky_by: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=63)] = "targetingKey"
     """Property of the evaluation context by which one user always gets the same variant, such as `userID`."""
     steps: Annotated[tuple[RolloutStep, ...], Field(max_length=16)] = ()
@@ -75,7 +76,7 @@ class Monitor(Frozen):
     """With fewer recent rows nothing is said of drift."""
     max_rows: Annotated[int, Field(ge=100, le=100_000)] = 2000
     """Most rows that are looked at."""
-    false_alarms: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    false_alarms: Annotated[float, Field(ge=0.001, le=0.2)] = 0.05
     """Share of looks, of those in which nothing changed, that may raise an alarm."""
     history_limit: Annotated[int, Field(ge=1, le=200)] = 60
     """Looks that status keeps."""
@@ -234,6 +235,8 @@ class LookRecord(Reported):
     """Why an attempt at it failed."""
     start_time: Time
     """When it was recorded, just before its Job was created."""
+    end_time: Time | None = None
+    """When it was seen to have failed; another attempt follows after a while."""
 
 
 class Moved(Reported):

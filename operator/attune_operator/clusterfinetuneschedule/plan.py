@@ -17,20 +17,18 @@ from attune_operator.api.enums import Trigger, WaveState
 from attune_operator.api.problems import FieldProblem
 from attune_operator.api.schedules import CronSeen, LastTrigger, Skipped, Spend
 from attune_operator.clusterfinetuneschedule.order import ordered
+from attune_operator.clusterfinetuneschedule.places import HELD, Obstacle, claimed, closed, knows, name_of
 from attune_operator.clusterfinetuneschedule.snapshot import MemberView, Name, Snapshot
 from attune_operator.finetuneschedule.records import money, plus, spend_of
 from attune_operator.naming import TRIGGER_ANNOTATION
 from attune_operator.timing import cron as crons
 from attune_operator.timing.facts import State, invalid
-from attune_operator.timing.moments import next_month, stamp
-from attune_operator.timing.window import is_open, opens
+from attune_operator.timing.moments import stamp
 
 LOOK_SECONDS = 10.0
 """Schedules tell of their ends themselves; this look is for a watch that misses one."""
 MOST_TOLD = 256
 """Characters of what a member says: a wave has thousands of members, and is one object."""
-HELD = frozenset({WaveState.CLAIMED, WaveState.RUNNING})
-"""States that hold one of the wave's places."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,11 @@ class Plan:
     wave: Wave | None
     spend: Spend
     ask: tuple[Name, ...] = ()
-    """Holders of places who have not been asked yet."""
+    """Holders of places who are to be asked now."""
+    paused: bool = False
+    """Whether nothing may start now, not even the next run of a matrix that is under way."""
+    turn: tuple[Name, ...] = ()
+    """Holders of places who have not been told yet that they are paused, or are so no more."""
     fired: LastTrigger | None = None
     """What began a wave just now."""
     skipped: tuple[Skipped, ...] = ()
@@ -69,15 +71,17 @@ def plan(seen: Snapshot) -> Plan:
     fired, skipped = _begin(seen, wave, due)
     if fired is not None:
         wave = _new_wave(seen)
-    obstacle = _obstacle(seen, wave, spend)
-    if wave is not None and obstacle is None:
-        wave = _claimed(wave, seen.schedule.spec.max_concurrent)
+    shut = obstacle = closed(seen)
+    if wave is not None and shut is None:
+        wave, obstacle = claimed(wave, seen, spend)
     wave = _counted(wave, now)
     return Plan(
         state=_state(seen, wave, obstacle, due),
         wave=wave,
         spend=spend,
-        ask=_unasked(wave, seen),
+        ask=() if shut else _unasked(wave, seen),
+        paused=shut is not None,
+        turn=_untold(wave, seen, paused=shut is not None),
         fired=fired,
         skipped=skipped,
         cron=followed.model_copy(update={"since": stamp(due.time)}) if followed and due and due.time else followed,
@@ -92,6 +96,12 @@ def underway(wave: Wave | None) -> bool:
     return wave is not None and wave.completion_time is None
 
 
+def may_begin(seen: Snapshot) -> bool:
+    """Whether a wave may begin now, so that it matters who is selected; else nobody has to be listed."""
+    due = _due(seen)[1]
+    return marked(seen) is not None or (due is not None and due.time is not None)
+
+
 def _settled(wave: Wave | None, seen: Snapshot, spend: Spend) -> tuple[Wave | None, Spend]:
     """The wave as its members say it stands; what one that is over has cost is added once, in the same write."""
     if wave is None or not underway(wave):
@@ -100,23 +110,36 @@ def _settled(wave: Wave | None, seen: Snapshot, spend: Spend) -> tuple[Wave | No
     for member in wave.members:
         current = _member(member, wave.id, seen) if member.state in HELD else member
         if member.state in HELD and current.state not in HELD:
-            view = seen.members.get(Name(member.namespace, member.name))
+            view = seen.members.get(name_of(member))
             spend = plus(spend, Decimal(current.cost), view.currency if view else "")
         members.append(current)
     return wave.model_copy(update={"members": tuple(members)}), spend
 
 
 def _member(member: WaveMember, wave: str, seen: Snapshot) -> WaveMember:
-    view: MemberView | None = seen.members.get(Name(member.namespace, member.name))
+    view = seen.members.get(name_of(member))
     if view is None:
-        return member.model_copy(update={"state": WaveState.SKIPPED, "message": "The FineTuneSchedule was deleted."})
-    asked = view.request
-    if asked is None or asked.wave != wave:
-        other = asked is not None and asked.state in HELD
-        message = f"It is part of another wave, {asked.wave}." if asked is not None and other else ""
-        return member.model_copy(update={"state": WaveState.SKIPPED, "message": message}) if other else member
-    told = asked.message[:MOST_TOLD]
-    return member.model_copy(update={"state": asked.state, "message": told, "cost": money(view.cost)})
+        return _lost(member, "The FineTuneSchedule was deleted.")
+    if view.request is None or not knows(view, wave):
+        return _silent(member, view)
+    told = view.request.message[:MOST_TOLD]
+    return member.model_copy(update={"state": view.request.state, "message": told, "cost": money(view.cost)})
+
+
+def _silent(member: WaveMember, view: MemberView) -> WaveMember:
+    """A holder of a place whose FineTuneSchedule says nothing of this wave."""
+    if view.unreadable:
+        # It may have runs that only another version of the operator sees: it keeps its place.
+        return member.model_copy(update={"message": f"Its status cannot be read: {view.unreadable}"[:MOST_TOLD]})
+    if view.request is not None and view.request.state in HELD:
+        return _lost(member, f"It is part of another wave, {view.request.wave}.")
+    if member.state is WaveState.RUNNING:
+        return _lost(member, "It knows of this wave no more: it was deleted and made again, or asked by another wave.")
+    return member.model_copy(update={"message": ""})
+
+
+def _lost(member: WaveMember, message: str) -> WaveMember:
+    return member.model_copy(update={"state": WaveState.SKIPPED, "message": message})
 
 
 def _due(seen: Snapshot) -> tuple[CronSeen | None, crons.Due | None]:
@@ -176,51 +199,6 @@ def _new_wave(seen: Snapshot) -> Wave:
     )
 
 
-@dataclass(frozen=True)
-class _Obstacle:
-    reason: str
-    message: str
-    until: datetime | None = None
-
-
-def _obstacle(seen: Snapshot, wave: Wave | None, spend: Spend) -> _Obstacle | None:
-    """Why no further schedule of the wave may start now."""
-    spec, now = seen.schedule.spec, seen.now
-    if spec.suspend:
-        return _Obstacle(Reason.SUSPENDED, "spec.suspend is true: nothing starts.")
-    if spec.window is not None and not is_open(spec.window, now):
-        at = opens(spec.window, now)
-        return _Obstacle(Reason.OUTSIDE_WINDOW, f"Nothing starts until {stamp(at)} (spec.window).", at)
-    if spec.budget is None:
-        return None
-    limit = Decimal(spec.budget.max_cost)
-    held = [m for m in wave.members if m.state in HELD] if wave else []
-    running = sum((_held(m, seen) for m in held), Decimal(0))
-    spent = Decimal(spend.amount) + running
-    if spent < limit:
-        return None
-    at = next_month(now)
-    told = f"{spent:.2f} of {limit:.2f} {spend.currency}".rstrip()
-    return _Obstacle(Reason.BUDGET_REACHED, f"{told} is spent this month, or will be; it goes on with {stamp(at)}.", at)
-
-
-def _held(member: WaveMember, seen: Snapshot) -> Decimal:
-    """What a member under way has cost, or what it will have cost where that is known."""
-    view = seen.members.get(Name(member.namespace, member.name))
-    return max(Decimal(member.cost), view.expected if view else Decimal(0))
-
-
-def _claimed(wave: Wave, places: int) -> Wave:
-    """The wave with every free place taken, in its order."""
-    free = places - sum(m.state in HELD for m in wave.members)
-    members = []
-    for member in wave.members:
-        takes = member.state is WaveState.PENDING and free > 0
-        free -= takes
-        members.append(member.model_copy(update={"state": WaveState.CLAIMED}) if takes else member)
-    return wave.model_copy(update={"members": tuple(members)})
-
-
 def _counted(wave: Wave | None, now: datetime) -> Wave | None:
     if wave is None:
         return None
@@ -242,12 +220,17 @@ def _unasked(wave: Wave | None, seen: Snapshot) -> tuple[Name, ...]:
     """Holders of a place who do not know of it."""
     if wave is None or not underway(wave):
         return ()
-    claimed = [Name(m.namespace, m.name) for m in wave.members if m.state is WaveState.CLAIMED]
-    return tuple(n for n in claimed if not _knows(seen.members.get(n), wave.id))
+    taken = [name_of(m) for m in wave.members if m.state is WaveState.CLAIMED]
+    return tuple(n for n in taken if not knows(seen.members.get(n), wave.id))
 
 
-def _knows(view: MemberView | None, wave: str) -> bool:
-    return view is not None and view.request is not None and view.request.wave == wave
+def _untold(wave: Wave | None, seen: Snapshot, *, paused: bool) -> tuple[Name, ...]:
+    """Holders of a place whose runs wait, or do not, other than they should."""
+    names = [name_of(m) for m in wave.members if m.state in HELD] if wave else []
+    views = [(n, seen.members.get(n)) for n in names]
+    return tuple(
+        n for n, v in views if v and wave and knows(v, wave.id) and v.request and v.request.paused is not paused
+    )
 
 
 def progress(wave: Wave) -> str:
@@ -258,15 +241,15 @@ def progress(wave: Wave) -> str:
 
 
 def _waiting(wave: Wave) -> str:
-    """Members whose runs wait for a person: they hold places for as long."""
-    held = [m for m in wave.members if m.state is WaveState.RUNNING and m.message]
+    """Members that wait for a person: they hold places for as long."""
+    held = [m for m in wave.members if m.state in HELD and m.message]
     if not held:
         return ""
     more = f" (and {len(held) - 1} more)" if len(held) > 1 else ""
     return f" {held[0].namespace}/{held[0].name}{more}: {held[0].message}"
 
 
-def _state(seen: Snapshot, wave: Wave | None, obstacle: _Obstacle | None, due: crons.Due | None) -> State:
+def _state(seen: Snapshot, wave: Wave | None, obstacle: Obstacle | None, due: crons.Due | None) -> State:
     following = f"The next wave begins at {stamp(due.next)}." if due and due.next else "No wave is planned."
     if wave is not None and underway(wave):
         if obstacle is not None:
@@ -278,7 +261,7 @@ def _state(seen: Snapshot, wave: Wave | None, obstacle: _Obstacle | None, due: c
     return State(Reason.SCHEDULED, f"{last}{following}")
 
 
-def _again(seen: Snapshot, wave: Wave | None, obstacle: _Obstacle | None, due: crons.Due | None) -> float | None:
+def _again(seen: Snapshot, wave: Wave | None, obstacle: Obstacle | None, due: crons.Due | None) -> float | None:
     times = [due.next if due else None]
     if underway(wave):
         times += [seen.now + timedelta(seconds=LOOK_SECONDS), obstacle.until if obstacle else None]

@@ -1,24 +1,27 @@
-"""One ClusterFineTuneSchedule brought one step on: observe → plan → record → ask."""
+"""One ClusterFineTuneSchedule brought one step on: observe → plan → record → ask, pause, resume."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from attune_operator import naming
-from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneSchedule, ClusterFineTuneScheduleStatus, Wave
-from attune_operator.api.enums import WaveState
-from attune_operator.api.finetuneschedule import FineTuneSchedule, WaveRequest
+from attune_operator.api.clusterfinetuneschedule import ClusterFineTuneSchedule, ClusterFineTuneScheduleStatus
+from attune_operator.api.finetuneschedule import FineTuneSchedule, FineTuneScheduleSpec
 from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.cluster import apply, objects
 from attune_operator.cluster.client import Kube, pages, path_to
-from attune_operator.clusterfinetuneschedule.plan import HELD, Plan, plan, problems, underway
-from attune_operator.clusterfinetuneschedule.snapshot import Candidate, MemberView, Name, Snapshot, member_view
+from attune_operator.clusterfinetuneschedule.places import watched
+from attune_operator.clusterfinetuneschedule.plan import Plan, may_begin, plan, problems, underway
+from attune_operator.clusterfinetuneschedule.requests import Requests
+from attune_operator.clusterfinetuneschedule.snapshot import Candidate, MemberView, Name, Snapshot, member_view, most
 from attune_operator.clusterfinetuneschedule.summarize import summarize
 from attune_operator.finetunejob.stories import Story
-from attune_operator.reporting import demand_readable, guarded
+from attune_operator.finetuneschedule.plan import problems as schedule_problems
+from attune_operator.reporting import about_status, demand_readable, guarded
 from attune_operator.retraining_metrics import RetrainingMetrics
 from attune_operator.timing.moments import stamp
 from attune_operator.workqueue import Key
@@ -47,11 +50,15 @@ class WaveReconciler:
         stored = await objects.get(self.client, naming.CLUSTER_SCHEDULES, key)
         if stored is None or "deletionTimestamp" in stored["metadata"]:
             self.metrics.wave(key, None)
+            await Requests(self.client).release(key.name)
             return None
         return await guarded(self.client, naming.CLUSTER_SCHEDULES, stored, partial(self._step, key, stored))
 
     async def _step(self, key: Key, stored: JSON) -> float | None:
         seen = await self._observe(stored)
+        if seen.schedule.status.observed_generation is None:
+            # New: runs that wait for a wave of this name wait for one of an object that was deleted.
+            await Requests(self.client).release(key.name)
         decision = plan(seen)
         status = summarize(seen, decision)
         # First the record, then the deed: a place is taken in the wave's record before anybody is asked to start.
@@ -60,8 +67,7 @@ class WaveReconciler:
         await self._tell(stored, seen.schedule.status, status, decision)
         self.metrics.wave(key, status)
         if status.wave is not None:
-            for name in decision.ask:
-                await self._ask(name, status.wave)
+            await self._request(status.wave.id, decision)
         if status.handled_trigger is not None and naming.TRIGGER_ANNOTATION in stored["metadata"].get(
             "annotations", {}
         ):
@@ -76,19 +82,17 @@ class WaveReconciler:
         now = self.now()
         if bad := bad or problems(schedule.spec):
             return Snapshot(schedule=schedule, now=now, problems=tuple(bad))
-        wave = schedule.status.wave
+        wave, seen = schedule.status.wave, Snapshot(schedule=schedule, now=now)
         if wave is not None and underway(wave):
-            return Snapshot(schedule=schedule, now=now, members=await self._members(wave))
-        return Snapshot(schedule=schedule, now=now, candidates=await self._candidates(schedule))
+            return replace(seen, members=await self._members(watched(wave, schedule.spec)))
+        return replace(seen, candidates=await self._candidates(schedule)) if may_begin(seen) else seen
 
-    async def _members(self, wave: Wave) -> dict[Name, MemberView]:
+    async def _members(self, names: tuple[Name, ...]) -> dict[Name, MemberView]:
         found = {}
-        for member in wave.members:
-            if member.state not in HELD:
-                continue
-            raw = await objects.get(self.client, naming.SCHEDULES, Key(member.namespace, member.name))
+        for name in names:
+            raw = await objects.get(self.client, naming.SCHEDULES, Key(name.namespace, name.name))
             if raw is not None and "deletionTimestamp" not in raw["metadata"]:
-                found[Name(member.namespace, member.name)] = _view(raw)
+                found[name] = _view(raw)
         return found
 
     async def _candidates(self, schedule: ClusterFineTuneSchedule) -> tuple[Candidate, ...]:
@@ -101,7 +105,7 @@ class WaveReconciler:
             if bad or key.namespace not in namespaces or not spec.selector.matches(member.metadata.labels):
                 continue
             model = models.get(Key(key.namespace, member.spec.job_template.spec.output.register_ or ""))
-            found.append(_candidate(key, TunedModel.parse(model)[0] if model else None))
+            found.append(_candidate(key, member.spec, TunedModel.parse(model)[0] if model else None))
         return tuple(found)
 
     async def _namespaces(self, schedule: ClusterFineTuneSchedule) -> set[str]:
@@ -109,18 +113,12 @@ class WaveReconciler:
         found = pages(self.client, lambda query: path_to("v1", "namespaces", **query))
         return {n["metadata"]["name"] async for n in found if selector.matches(n["metadata"].get("labels", {}))}
 
-    async def _ask(self, name: Name, wave: Wave) -> None:
-        """Tells a schedule, in its status, that its turn has come; it is asked once only for each wave."""
-        raw = await objects.get(self.client, naming.SCHEDULES, Key(name.namespace, name.name))
-        if raw is None:
-            return
-        status = FineTuneSchedule.parse(raw)[0].status
-        asked = status.wave
-        if asked is not None and (asked.state in HELD or _asked_already(asked.wave, wave.id)):
-            return
-        request = WaveRequest(wave=wave.id, state=WaveState.CLAIMED)
-        new = status.model_copy(update={"wave": request})
-        await apply.write_status(self.client, raw, new.dump(), naming.SCHEDULES)
+    async def _request(self, wave: str, decision: Plan) -> None:
+        requests = Requests(self.client)
+        for name in decision.ask:
+            await requests.ask(name, wave)
+        for name in decision.turn:
+            await requests.turn(name, wave, paused=decision.paused)
 
     async def _tell(
         self, stored: JSON, old: ClusterFineTuneScheduleStatus, new: ClusterFineTuneScheduleStatus, decision: Plan
@@ -139,19 +137,17 @@ class WaveReconciler:
 
 def _view(raw: JSON) -> MemberView:
     schedule, bad = FineTuneSchedule.parse(raw)
-    return member_view(schedule, usable=not bad)
+    usable = all(p.path.startswith("status") for p in bad) and not schedule_problems(schedule.spec)
+    return member_view(schedule, usable=usable, unreadable=about_status(bad))
 
 
-def _asked_already(last: str, wave: str) -> bool:
-    """Whether a schedule was asked by this wave, or by a later one of the same object: then this reader is late."""
-    return last.rpartition("/")[0] == wave.rpartition("/")[0] and last >= wave
-
-
-def _candidate(key: Key, model: TunedModel | None) -> Candidate:
+def _candidate(key: Key, spec: FineTuneScheduleSpec, model: TunedModel | None) -> Candidate:
     champion = model.status.champion if model else None
     history = model.status.monitor.history if model and model.status.monitor else ()
     drift = 0.0
     if history:
         drops = [m.drop for m in history[0].metrics if m.dropped]
         drift = (1.0 if history[0].drifted else 0.0) + max([history[0].score or 0.0, *drops])
-    return Candidate(Name(*key), champion.since if champion else "", drift)
+    # One that cannot start answers so itself, and takes nothing.
+    takes = Decimal(0) if schedule_problems(spec) else most(spec.job_template)
+    return Candidate(Name(*key), champion.since if champion else "", drift, takes)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from attune_contract.datafacts import KnownData
 from attune_contract.enums import Stage
 from attune_operator import naming
 from attune_operator.api.enums import AttemptState
@@ -10,8 +11,9 @@ from attune_operator.api.finetuneschedule import DataSeen, FineTuneSchedule, Run
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.finetunejob import build as jobs
 from attune_operator.finetunejob.admission import Asked
+from attune_operator.finetunejob.runconfig import run_config
 from attune_operator.finetuneschedule.data import PATIENCE
-from attune_operator.finetuneschedule.matrix import combinations, expanded
+from attune_operator.finetuneschedule.matrix import combinations, expanded, train
 from attune_operator.settings import Settings
 
 JSON = dict[str, Any]
@@ -59,6 +61,12 @@ def poll(schedule: FineTuneSchedule, runtime: TuningRuntime, data: DataSeen, set
     run, attempt = _as_run(schedule), attempt_of(data)
     made = jobs.job(run, runtime, attempt, settings)
     limits = {"ttlSecondsAfterFinished": KEPT_SECONDS, "activeDeadlineSeconds": int(PATIENCE.total_seconds())}
+    if data.digest:  # the pod counts rows of other data alone
+        known = KnownData(digest=data.digest, rows=data.rows)
+        config = run_config(run, runtime, attempt, settings).model_copy(update={"known_data": known})
+        made["spec"]["template"]["metadata"]["annotations"] |= {
+            naming.RUN_CONFIG_ANNOTATION: config.model_dump_json(exclude_none=True)
+        }
     kept = {**made, "spec": {**made["spec"], **limits}}
     policy = naming.owned_policy(jobs.network_policy(run, settings), owner(schedule))
     return [policy, naming.owned_by(kept, owner(schedule), naming.SCHEDULE_ANNOTATION)]
@@ -83,9 +91,8 @@ def poll_needs(schedule: FineTuneSchedule) -> Asked:
 def _as_run(schedule: FineTuneSchedule) -> FineTuneJob:
     """A run that stands for the schedule: its data is that of all combinations."""
     template = schedule.spec.job_template
-    specs = [expanded(template, values) for values in combinations(template)]
-    train = list(dict.fromkeys(uri for spec in specs for uri in spec["dataset"]["train"]))
-    spec = {**specs[0], "dataset": {**specs[0]["dataset"], "train": train[:100]}}
+    first = expanded(template, combinations(template)[0])
+    spec = {**first, "dataset": {**first["dataset"], "train": list(train(template))}}
     meta = {"name": schedule.metadata.name, "namespace": schedule.metadata.namespace, "uid": schedule.metadata.uid}
     run, problems = FineTuneJob.parse({"metadata": meta, "spec": spec})
     assert not problems, "the schedule was found valid"  # noqa: S101

@@ -20,30 +20,38 @@ def seen(snapshot: Snapshot) -> DataSeen | None:
     if known.poll is not None:
         return _looked(snapshot, known)
     following = next_look(snapshot, known)
-    due = following is None or snapshot.now >= following
-    if not due or snapshot.schedule.spec.suspend:
+    if following is None or snapshot.now < following:
         return known
     meta = snapshot.schedule.metadata
     name = poll_name(meta.name, meta.uid, snapshot.now)
     return known.model_copy(update={"poll": name, "polled_at": stamp(snapshot.now)})
 
 
-def used(data: DataSeen | None) -> DataSeen | None:
-    """The record once runs have started: what is there now is what they are made from."""
-    if data is None or not data.digest:
-        return data
-    return data.model_copy(update={"used_digest": data.digest, "used_rows": data.rows})
+def used(data: DataSeen | None, now: datetime) -> DataSeen | None:
+    """The record once runs have started: what is there now is what they are made from.
+
+    Only a look that ended just now knows it. What an earlier one saw, or one under way, may be another dataset, or
+    lack what has come since; then a look is due at once, and what it finds is taken.
+    """
+    if data is None:
+        return None
+    if data.poll is None and data.checked_at == stamp(now) and not data.message:
+        return data.model_copy(update={"used_digest": data.digest, "used_rows": data.rows})
+    unknown = {"used_digest": None, "used_rows": 0, "poll": None, "polled_at": None, "checked_at": None}
+    return data.model_copy(update=unknown)
 
 
 def next_look(snapshot: Snapshot, data: DataSeen | None) -> datetime | None:
-    """When the data is looked at next; None where there was no look."""
+    """When the data is looked at next; None where nobody asks, or while the schedule is suspended."""
     asked = snapshot.schedule.spec.triggers.new_data
     if asked is None or data is None:
         return None
     if data.poll is not None:
         return snapshot.now + timedelta(seconds=15)
+    if snapshot.schedule.spec.suspend:
+        return None
     last = data.checked_at or data.polled_at
-    return moment(last) + length(asked.poll_interval) if last else None
+    return moment(last) + length(asked.poll_interval) if last else snapshot.now
 
 
 def trouble(snapshot: Snapshot) -> str:

@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from attune_operator.api.enums import Trigger
+from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.problems import FieldProblem
 from attune_operator.api.schedules import JobTemplate
 
 JSON = dict[str, Any]
 MOST_RUNS = 256
+MOST_LOOKED_AT = 100
+"""URIs that a FineTuneJob's dataset.train may have, and so a look at a schedule's data."""
 LONGEST_NAME = 63
 _PLACEHOLDER = re.compile(r"\{\{ ?([a-z][A-Za-z0-9]*) ?\}\}")
 _FIELDS = (
@@ -31,7 +34,7 @@ def combinations(template: JobTemplate) -> list[dict[str, str]]:
 
 
 def problems(template: JobTemplate, path: str) -> tuple[FieldProblem, ...]:
-    """What is wrong with a matrix that no rule can say: too many runs, placeholders without values, names alike.
+    """What is wrong with a matrix that no rule can say: too many runs, no values, names alike, runs that are invalid.
 
     Args:
         template: valid by its types.
@@ -42,7 +45,8 @@ def problems(template: JobTemplate, path: str) -> tuple[FieldProblem, ...]:
         count *= len(values)
     if count > MOST_RUNS:
         return (FieldProblem(f"{path}.matrix", f"makes {count} runs; {MOST_RUNS} at most."),)
-    return (*_repeated(template, path), *_unknown(template, path), *_shared_output(template, path, count))
+    found = (*_repeated(template, path), *_unknown(template, path), *_shared_output(template, path, count))
+    return found or _refused(template, path)
 
 
 def _repeated(template: JobTemplate, path: str) -> tuple[FieldProblem, ...]:
@@ -78,6 +82,30 @@ def _shared_output(template: JobTemplate, path: str, count: int) -> tuple[FieldP
     return (FieldProblem(f"{path}.spec.output.register", message),)
 
 
+def _refused(template: JobTemplate, path: str) -> tuple[FieldProblem, ...]:
+    """What is wrong with runs once values are in the place of placeholders; of each field the first."""
+    found: dict[str, FieldProblem] = {}
+    for values in _each_value(template):
+        _, bad = FineTuneJob.parse({"metadata": {"name": "run"}, "spec": expanded(template, values)})
+        for problem in bad:
+            found.setdefault(problem.path, FieldProblem(f"{path}.{problem.path}", problem.message))
+    return tuple(found.values())
+
+
+def _each_value(template: JobTemplate) -> list[dict[str, str]]:
+    """Combinations in which every value is there, and the one with the longest: no pattern and no length needs more."""
+    lists = template.matrix
+    rows = range(max(map(len, lists.values()), default=1))
+    rounds = [{name: values[i % len(values)] for name, values in lists.items()} for i in rows]
+    return [*rounds, {name: max(values, key=len) for name, values in lists.items()}] if lists else rounds
+
+
+def train(template: JobTemplate) -> tuple[str, ...]:
+    """Training data of all combinations, each URI once."""
+    specs = (expanded(template, values) for values in combinations(template))
+    return tuple(dict.fromkeys(uri for spec in specs for uri in spec["dataset"]["train"]))
+
+
 def expanded(template: JobTemplate, values: Mapping[str, str]) -> JSON:
     """The spec of one run: the template's, with values in the place of placeholders."""
 
@@ -90,7 +118,8 @@ def expanded(template: JobTemplate, values: Mapping[str, str]) -> JSON:
 def run_name(schedule: str, trigger: Trigger, time: datetime, values: Mapping[str, str]) -> str:
     """Name of a run: it follows from the schedule, the time and the values, so that two operators make one run.
 
-    A cron's times are told to the minute, all others to the second, lest a person and a cron in one minute meet.
+    A cron's times are told to the minute, all others to the second, lest a person and a cron in one minute meet. A
+    digest goes on after values that could be read as others: `a-b` and `c` as `a` and `b-c`.
     """
     exact = trigger is not Trigger.CRON or time.second != 0
     name = f"{schedule}-{time.astimezone(UTC):{'%Y%m%d-%H%M%S' if exact else '%Y%m%d-%H%M'}}"
@@ -99,7 +128,8 @@ def run_name(schedule: str, trigger: Trigger, time: datetime, values: Mapping[st
     given = [values[key] for key in sorted(values)]
     told = "-".join(re.sub(r"[^a-z0-9]+", "-", v.lower()) for v in given)
     whole = f"{name}-{told}"
-    if told == "-".join(given) and len(whole) <= LONGEST_NAME:
+    several = len(given) > 1 and any("-" in value for value in given)
+    if told == "-".join(given) and not several and len(whole) <= LONGEST_NAME:
         return whole
     digest = hashlib.sha256(json.dumps(given).encode()).hexdigest()[:6]
     return f"{whole[: LONGEST_NAME - 7].rstrip('-')}-{digest}"

@@ -66,16 +66,20 @@ def open_breaker(record: Record) -> str:
 
 
 def over_budget(seen: Snapshot, record: Record, *, more: bool = True) -> Obstacle | None:
-    """Whether the month's money is spent; what active runs may still cost, and new ones at most, is spent already."""
+    """Whether the month's money is spent; what is under way may still cost, and what starts at most, is spent already.
+
+    Args:
+        seen: the schedule.
+        record: its runs.
+        more: whether all runs of another start must fit in; else the next one of those that wait.
+    """
     spec = seen.schedule.spec
     if spec.budget is None:
         return None
     limit, currency = Decimal(spec.budget.max_cost), record.spend.currency
-    by_name = {v.name: v for v in seen.runs}
-    held = sum((max(Decimal(r.cost), _expected(by_name.get(r.name))) for r in record.active), Decimal(0))
-    spent = Decimal(record.spend.amount) + held
-    each = spec.job_template.spec.budget.max_cost if spec.job_template.spec.budget else None
-    new = Decimal(each or 0) * len(matrix.combinations(spec.job_template)) if more else Decimal(0)
+    each = Decimal((spec.job_template.spec.budget.max_cost if spec.job_template.spec.budget else None) or 0)
+    spent = Decimal(record.spend.amount) + _held(seen, record, each, more=more)
+    new = each * (len(matrix.combinations(spec.job_template)) if more else 1)
     if spent < limit and spent + new <= limit:
         return None
     opens = next_month(seen.now)
@@ -85,8 +89,20 @@ def over_budget(seen: Snapshot, record: Record, *, more: bool = True) -> Obstacl
     return Obstacle(Reason.BUDGET_REACHED, message, opens)
 
 
-def _expected(view: RunView | None) -> Decimal:
-    return view.expected if view else Decimal(0)
+def _held(seen: Snapshot, record: Record, each: Decimal, *, more: bool) -> Decimal:
+    """What runs under way have cost or may cost yet: by their estimates, or, where there is none, as much as they may.
+
+    Another start replaces them under Replace, and keeps company with those that wait under Allow.
+    """
+    if more and seen.schedule.spec.concurrency_policy is ConcurrencyPolicy.REPLACE:
+        return sum((Decimal(r.cost) for r in record.active), Decimal(0))
+    by_name = {v.name: v for v in seen.runs}
+    active = sum((max(Decimal(r.cost), _expected(by_name.get(r.name), each)) for r in record.active), Decimal(0))
+    return active + each * len(record.waiting) if more else active
+
+
+def _expected(view: RunView | None, each: Decimal) -> Decimal:
+    return (view.expected if view else Decimal(0)) or each
 
 
 def _cooling(seen: Snapshot) -> Obstacle | None:

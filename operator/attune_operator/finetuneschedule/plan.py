@@ -6,7 +6,6 @@ is recorded before its runs are created: whoever reads the record creates what i
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import ConcurrencyPolicy, Trigger, WaveState
@@ -17,7 +16,7 @@ from attune_operator.finetuneschedule import data as training_data
 from attune_operator.finetuneschedule import matrix
 from attune_operator.finetuneschedule.history import superfluous
 from attune_operator.finetuneschedule.obstacles import Obstacle, Told, obstacle, open_breaker, over_budget
-from attune_operator.finetuneschedule.records import Record, plus, settle
+from attune_operator.finetuneschedule.records import Record, settle, without
 from attune_operator.finetuneschedule.snapshot import RunView, Snapshot
 from attune_operator.finetuneschedule.stalling import given_up, told_to_the_wave
 from attune_operator.finetuneschedule.state import state_of
@@ -80,7 +79,20 @@ def problems(spec: FineTuneScheduleSpec) -> tuple[FieldProblem, ...]:
     """What is wrong with a spec that neither its types nor its rules can say."""
     cron = spec.triggers.cron
     found = crons.problems(cron, "spec.triggers.cron") if cron else ()
-    return (*found, *matrix.problems(spec.job_template, "spec.jobTemplate"))
+    found += matrix.problems(spec.job_template, "spec.jobTemplate")
+    return found or _too_much_to_look_at(spec)
+
+
+def _too_much_to_look_at(spec: FineTuneScheduleSpec) -> tuple[FieldProblem, ...]:
+    """A look is one pod for the whole matrix; what it would have to leave out could change unseen."""
+    count = len(matrix.train(spec.job_template)) if spec.triggers.new_data is not None else 0
+    if count <= matrix.MOST_LOOKED_AT:
+        return ()
+    message = (
+        f"would look at {count} URIs, since jobTemplate.spec.dataset.train has as many over all of jobTemplate.matrix; "
+        f"{matrix.MOST_LOOKED_AT} at most: make several schedules of it."
+    )
+    return (FieldProblem("spec.triggers.newData", message),)
 
 
 def plan(seen: Snapshot) -> Plan:
@@ -98,10 +110,10 @@ def plan(seen: Snapshot) -> Plan:
             handled=status.handled_trigger,
         )
     spec = seen.schedule.spec
-    record = _new_try(record, seen)
+    record, outdated = _outdated(seen, _new_try(record, seen))
     data = training_data.seen(seen)
     followed, due = _due(seen)
-    told = _judge(seen, record, wishes(seen, data, due), due)
+    told = _judge(seen, record, wishes(seen, record, data, due), due)
     if told.fired is not None:
         record, data = _fire(seen, record, told.fired, data)
     record, dropped = _stopped(seen, told_to_the_wave(seen, _answered(record, told)))
@@ -113,7 +125,7 @@ def plan(seen: Snapshot) -> Plan:
         create=create,
         delete=(*late, *superfluous(seen, record)),
         fired=told.fired,
-        skipped=(*_without(seen, late), *dropped, *told.skipped),
+        skipped=(*_without(seen, late), *dropped, *outdated, *told.skipped),
         cron=_acted(followed, due),
         next=due.next if due else None,
         data=data,
@@ -143,10 +155,20 @@ def _acted(followed: CronSeen | None, due: crons.Due | None) -> CronSeen | None:
 
 def _new_try(record: Record, seen: Snapshot) -> Record:
     """A template that is another deserves its own tries."""
+    return replace(record, failures=0) if _another_template(seen) else record
+
+
+def _another_template(seen: Snapshot) -> bool:
+    """Whether the template is another than the last runs were asked for with."""
     before = seen.schedule.status.template_digest
-    if before in (None, matrix.template_digest(seen.schedule.spec.job_template)):
-        return record
-    return replace(record, failures=0)
+    return before not in (None, matrix.template_digest(seen.schedule.spec.job_template))
+
+
+def _outdated(seen: Snapshot, record: Record) -> tuple[Record, tuple[Skipped, ...]]:
+    """The record without runs that the template of today would make otherwise: their values are of another matrix."""
+    if not _another_template(seen):
+        return record, ()
+    return _dropped(seen, record, Reason.TEMPLATE_CHANGED, "spec.jobTemplate is another by now.")
 
 
 def _judge(seen: Snapshot, record: Record, found: tuple[Wish, ...], due: crons.Due | None) -> Told:
@@ -193,10 +215,7 @@ def _fire(seen: Snapshot, record: Record, wish: Wish, data: DataSeen | None) -> 
     """The record with the runs of a start; under Replace without those that were active."""
     schedule, spec = seen.schedule, seen.schedule.spec
     if spec.concurrency_policy is ConcurrencyPolicy.REPLACE:
-        spend = record.spend
-        for run in record.active:
-            spend = plus(spend, Decimal(run.cost), "")
-        record = replace(record, runs=(), spend=spend)
+        record = without(record, record.runs, f"Replaced by runs that {wish.trigger} started (concurrencyPolicy).")
     asked = schedule.status.wave
     wave = asked.wave if asked is not None and asked.state is WaveState.CLAIMED else None
     runs = tuple(
@@ -209,7 +228,7 @@ def _fire(seen: Snapshot, record: Record, wish: Wish, data: DataSeen | None) -> 
         )
         for values in matrix.combinations(spec.job_template)
     )
-    return replace(record, runs=(*record.runs, *runs)), training_data.used(data)
+    return replace(record, runs=(*record.runs, *runs)), training_data.used(data, seen.now)
 
 
 def _answered(record: Record, told: Told) -> Record:
@@ -254,7 +273,7 @@ def _without(seen: Snapshot, late: tuple[RunView, ...]) -> tuple[Skipped, ...]:
 
 
 def _stopped(seen: Snapshot, record: Record) -> tuple[Record, tuple[Skipped, ...]]:
-    """The record without runs whose turn must not come any more: too many others failed, or the money is gone."""
+    """The record without runs whose turn must not come: too many others failed, or the money is gone."""
     waiting = record.waiting
     if not waiting or (not record.active and len(waiting) == len(record.runs) and waiting[0].trigger is Trigger.MANUAL):
         return record, ()
@@ -262,17 +281,22 @@ def _stopped(seen: Snapshot, record: Record) -> tuple[Record, tuple[Skipped, ...
     if record.failures >= seen.schedule.spec.breaker.failures and waiting[0].trigger is not Trigger.MANUAL:
         why = Obstacle(Reason.BREAKER_OPEN, open_breaker(record))
     why = why or over_budget(seen, record, more=False)
-    if why is None:
+    return (record, ()) if why is None else _dropped(seen, record, why.reason, why.message)
+
+
+def _dropped(seen: Snapshot, record: Record, reason: str, why: str) -> tuple[Record, tuple[Skipped, ...]]:
+    """The record without runs whose turn has not come, and what is told of them."""
+    waiting = record.waiting
+    if not waiting:
         return record, ()
-    message = f"{len(waiting)} of its runs were not started: {why.message}"
-    dropped = _skip(seen.now, waiting[0].trigger, why.reason, message)
-    return replace(record, runs=record.active), (dropped,)
+    message = f"{len(waiting)} of its runs were not started: {why}"
+    return without(record, waiting, message), (_skip(seen.now, waiting[0].trigger, reason, message),)
 
 
 def _turns(spec: FineTuneScheduleSpec, record: Record) -> tuple[RunRecord, ...]:
-    """Runs that may be created now: of each start as many at once as the matrix allows; of a wave's one."""
+    """Runs that may be created now: of each start as many at once as the matrix allows; of a wave's one, or none."""
     found: list[RunRecord] = []
-    for time in dict.fromkeys(r.time for r in record.waiting):
+    for time in dict.fromkeys(r.time for r in record.waiting if not record.paused(r)):
         group = [r for r in record.runs if r.time == time]
         width = 1 if group[0].wave else spec.job_template.max_parallel
         room = max(0, width - sum(r.created for r in group))

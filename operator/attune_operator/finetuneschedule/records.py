@@ -1,6 +1,7 @@
 """The record of runs brought up to what the cluster shows: what is over is counted once, and forgotten. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -8,7 +9,7 @@ from attune_operator.api.enums import WaveState
 from attune_operator.api.finetuneschedule import FineTuneScheduleStatus, RunRecord, WaveRequest
 from attune_operator.api.schedules import Spend
 from attune_operator.finetuneschedule.snapshot import RunView
-from attune_operator.timing.moments import month
+from attune_operator.timing.moments import month, stamp
 
 _CENT = Decimal("0.01")
 
@@ -24,6 +25,8 @@ class Record:
     failures: int
     spend: Spend
     wave: WaveRequest | None
+    ended: str | None = None
+    """RFC 3339: when a run was over last."""
 
     @property
     def active(self) -> tuple[RunRecord, ...]:
@@ -35,6 +38,10 @@ class Record:
         """Runs whose turn has not come."""
         return tuple(r for r in self.runs if not r.created)
 
+    def paused(self, run: RunRecord) -> bool:
+        """Whether the wave that asked for a run is held up."""
+        return self.wave is not None and self.wave.paused and run.wave == self.wave.wave
+
 
 def settle(status: FineTuneScheduleStatus, views: tuple[RunView, ...], now: datetime) -> Record:
     """The record after a look at the cluster.
@@ -45,15 +52,38 @@ def settle(status: FineTuneScheduleStatus, views: tuple[RunView, ...], now: date
         now: the moment.
     """
     by_name = {v.name: v for v in views}
-    record = Record((), status.failures_in_a_row, spend_of(status.spend, now), status.wave)
+    record = Record((), status.failures_in_a_row, spend_of(status.spend, now), status.wave, status.last_end_time)
     for run in status.runs:
-        record = _with(record, run, by_name.get(run.name))
+        record = _with(record, run, by_name.get(run.name), now)
     return _wave_over(record)
 
 
-def _with(record: Record, run: RunRecord, view: RunView | None) -> Record:
+def without(record: Record, gone: Collection[RunRecord], why: str) -> Record:
+    """The record without runs that come to nothing; what they cost is spent, and the wave that asked for them learns.
+
+    Args:
+        record: as it is.
+        gone: runs of it that were replaced, or will not be started.
+        why: for the wave.
+    """
+    spend, names = record.spend, {r.name for r in gone}
+    for run in gone:
+        spend = plus(spend, Decimal(run.cost), "")
+    left = tuple(r for r in record.runs if r.name not in names)
+    return _wave_over(replace(record, runs=left, spend=spend, wave=_short_of(record.wave, gone, why)))
+
+
+def _short_of(wave: WaveRequest | None, gone: Collection[RunRecord], why: str) -> WaveRequest | None:
+    mine = [r for r in gone if wave is not None and r.wave == wave.wave]
+    if wave is None or wave.state is not WaveState.RUNNING or not mine:
+        return wave
+    cost = sum((Decimal(r.cost) for r in mine), Decimal(wave.cost))
+    return wave.model_copy(update={"cost": money(cost), "failed": wave.failed + len(mine), "message": why})
+
+
+def _with(record: Record, run: RunRecord, view: RunView | None, now: datetime) -> Record:
     if run.created and (view is None or view.over):
-        return _over(record, run, view)
+        return _over(record, run, view, now)
     if view is None:
         return _plus(record, run)
     costs = {"cost": money(view.cost), "expected": money(view.expected)}
@@ -61,10 +91,10 @@ def _with(record: Record, run: RunRecord, view: RunView | None) -> Record:
 
 
 def _plus(record: Record, run: RunRecord) -> Record:
-    return Record((*record.runs, run), record.failures, record.spend, record.wave)
+    return replace(record, runs=(*record.runs, run))
 
 
-def _over(record: Record, run: RunRecord, view: RunView | None) -> Record:
+def _over(record: Record, run: RunRecord, view: RunView | None, now: datetime) -> Record:
     """A run that is over; one that somebody deleted neither failed nor succeeded, but it cost what it cost."""
     cost = view.cost if view else Decimal(run.cost)
     failed, succeeded = view is not None and not view.succeeded, view is not None and view.succeeded
@@ -75,7 +105,8 @@ def _over(record: Record, run: RunRecord, view: RunView | None) -> Record:
         told = f"{run.name}: {view.message}" if view is not None and failed else wave.message
         update = {"cost": money(Decimal(wave.cost) + cost), "failed": wave.failed + failed, "message": told}
         wave = wave.model_copy(update=update)
-    return Record(record.runs, failures, spend, wave)
+    ended = max((view.ended if view else "") or stamp(now), record.ended or "")
+    return replace(record, failures=failures, spend=spend, wave=wave, ended=ended)
 
 
 def _wave_over(record: Record) -> Record:
@@ -85,7 +116,7 @@ def _wave_over(record: Record) -> Record:
         return record
     state = WaveState.FAILED if wave.failed else WaveState.DONE
     update = {"state": state, "message": wave.message if wave.failed else ""}
-    return Record(record.runs, record.failures, record.spend, wave.model_copy(update=update))
+    return replace(record, wave=wave.model_copy(update=update))
 
 
 def spend_of(before: Spend | None, now: datetime) -> Spend:

@@ -8,6 +8,7 @@ from typing import Any
 from attune_contract.datafacts import DataFacts
 from attune_contract.enums import DeletionPolicy
 from attune_operator.api.conditions import ConditionType
+from attune_operator.api.enums import Phase
 from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.finetuneschedule import FineTuneSchedule
 from attune_operator.api.problems import FieldProblem, as_mapping
@@ -37,7 +38,8 @@ class RunView:
     registers: str = ""
     """The TunedModel that it registers with."""
     stalled_since: str = ""
-    """RFC 3339: since when it has waited for a person; empty where it does not."""
+    """RFC 3339: since when it has waited for a person, who stopped it or must mend or approve; empty where it does
+    not."""
     sweeps: bool = False
     """Whether its files go with it."""
 
@@ -67,7 +69,7 @@ class Snapshot:
     registered: frozenset[str] = field(default_factory=frozenset)
     """UIDs of runs that their TunedModel has taken note of, or that register nowhere."""
     in_use: frozenset[str] = field(default_factory=frozenset)
-    """UIDs of runs whose version is champion, challenger or previous champion of its TunedModel."""
+    """UIDs of runs whose version is in use by its TunedModel, or is yet to be compared with the champion."""
     poll: PollView | None = None
     """The Job of status.data.poll, if it is there."""
 
@@ -98,5 +100,15 @@ def run_view(raw: JSON) -> RunView:
 
 def _stalled_since(run: FineTuneJob) -> str:
     holds = {c.type: c for c in run.status.conditions if c.status == "True"}
+    if ConditionType.FINISHED in holds:
+        return ""
     stalled = holds.get(ConditionType.STALLED)
-    return stalled.last_transition_time if stalled is not None and ConditionType.FINISHED not in holds else ""
+    return stalled.last_transition_time if stalled is not None else _paused_since(run)
+
+
+def _paused_since(run: FineTuneJob) -> str:
+    """A run that is suspended, or not approved, has waited since its last attempt ended."""
+    attempts = run.status.attempts
+    if run.status.phase not in (Phase.AWAITING_APPROVAL, Phase.SUSPENDED):
+        return ""
+    return (attempts[-1].end_time if attempts else run.status.start_time) or ""

@@ -30,6 +30,9 @@ def _halted(seen: Snapshot, record: Record) -> State | None:
     spec = seen.schedule.spec
     if spec.suspend:
         return State(Reason.SUSPENDED, "Suspended: nothing starts until spec.suspend is false.")
+    if record.waiting and not record.active and record.paused(record.waiting[0]):
+        told = f"Wave {record.waiting[0].wave} is held up: {len(record.waiting)} runs wait until it goes on."
+        return State(Reason.WAVE_PAUSED, told)
     if record.waiting and not record.active:
         return State(Reason.STARTING, f"Run {record.waiting[0].name} is about to be created.", working=True)
     if record.failures >= spec.breaker.failures:

@@ -25,6 +25,7 @@ def summarize(seen: Snapshot, plan: Plan) -> FineTuneScheduleStatus:
             "conditions": conditions(plan.state, old.conditions, generation, now),
             "cron": plan.cron,
             "last_run_time": now if fired else old.last_run_time,
+            "last_end_time": record.ended,
             "next_run_time": stamp(plan.next) if plan.next else None,
             "last_trigger": last,
             "skipped": (*plan.skipped, *old.skipped)[:KEPT_SKIPPED],

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from attune_operator.api.enums import Trigger, WaveState
+from attune_operator.api.enums import Promotion, Trigger, WaveState
 from attune_operator.api.finetuneschedule import DataSeen, Drift
 from attune_operator.api.tunedmodel import LookEntry, TunedModel
+from attune_operator.finetuneschedule.history import undecided
 from attune_operator.finetuneschedule.matrix import template_digest
+from attune_operator.finetuneschedule.records import Record
 from attune_operator.finetuneschedule.snapshot import Snapshot
 from attune_operator.naming import TRIGGER_ANNOTATION
 from attune_operator.timing.cron import Due
@@ -27,11 +29,12 @@ class Wish:
     """Why, in a sentence."""
 
 
-def wishes(seen: Snapshot, data: DataSeen | None, due: Due | None) -> tuple[Wish, ...]:
+def wishes(seen: Snapshot, record: Record, data: DataSeen | None, due: Due | None) -> tuple[Wish, ...]:
     """Every reason to start runs now, a person's first.
 
     Args:
         seen: the schedule as it was read.
+        record: its runs by now.
         data: what is known of the training data by now.
         due: what the cron says; None where there is none.
     """
@@ -39,8 +42,8 @@ def wishes(seen: Snapshot, data: DataSeen | None, due: Due | None) -> tuple[Wish
     found = [_manual(seen), _wave(seen), _template(seen)]
     if spec.triggers.new_data is not None and data is not None:
         found.append(_new_data(data, spec.triggers.new_data.min_new_rows, now))
-    if spec.triggers.drift is not None and seen.tuned is not None:
-        found.append(_drift(spec.triggers.drift, seen.tuned, _since(seen), now))
+    if spec.triggers.drift is not None and seen.tuned is not None and not _answered(seen, record, seen.tuned):
+        found.append(_drift(spec.triggers.drift, seen.tuned, _since(seen, record), now))
     if due is not None and due.time is not None and spec.triggers.cron is not None:
         told = f"{spec.triggers.cron.schedule} ({spec.triggers.cron.time_zone}) was due at {stamp(due.time)}."
         found.append(Wish(Trigger.CRON, due.time, told))
@@ -82,14 +85,22 @@ def _new_data(data: DataSeen, least: int, now: datetime) -> Wish | None:
     return Wish(Trigger.NEW_DATA, now, told)
 
 
-def _since(seen: Snapshot) -> datetime | None:
-    """What was seen before the last runs started has been acted on."""
-    last = seen.schedule.status.last_run_time
+def _answered(seen: Snapshot, record: Record, tuned: TunedModel) -> bool:
+    """Whether an answer to drift is on its way: a run, or a version that may take the champion's place by itself."""
+    published = {v.uid for v in seen.runs if v.over and v.published and v.registers == tuned.metadata.name}
+    by_figures = tuned.spec.promotion is Promotion.AUTOMATIC and tuned.spec.rollback_to is None
+    coming = by_figures and (tuned.status.challenger is not None or bool(undecided(tuned)))
+    return bool(record.runs) or bool(published - seen.registered) or coming
+
+
+def _since(seen: Snapshot, record: Record) -> datetime | None:
+    """What was seen before the last runs were over has been acted on."""
+    last = max(seen.schedule.status.last_run_time or "", record.ended or "")
     return moment(last) if last else None
 
 
 def _drift(asked: Drift, tuned: TunedModel, since: datetime | None, now: datetime) -> Wish | None:
-    """The last looks in a row, all at the champion of today, and all since runs started last."""
+    """The last looks in a row, all at the champion of today, and all since runs were over last."""
     champion = tuned.status.champion
     monitor = tuned.status.monitor
     if champion is None or monitor is None:

@@ -81,13 +81,23 @@ def due(cron: Cron, followed: CronSeen, owner: str, now: datetime) -> Due:
         now: the moment.
     """
     shift = offset(cron, owner)
-    since, until = moment(followed.since) - shift, now - shift
-    last, following = previous_time(cron, until), next_time(cron, until)
+    since, until = _since(cron, moment(followed.since), shift), now - shift
+    last, following = previous_time(cron, until), next_time(cron, max(since, until))
     ahead = following + shift if following else None
     if last is None or last <= since:
         return Due(None, late=False, missed=0, next=ahead)
     late = cron.starting_deadline is not None and until - last > length(cron.starting_deadline)
     return Due(last + shift, late, _between(cron, since, last), ahead)
+
+
+def _since(cron: Cron, noted: datetime, shift: timedelta) -> datetime:
+    """The moment up to which times of the cron are of the past, jitter not in them.
+
+    What was noted is a start, which lies at the owner's place after a time of the cron. Or it is when the cron began or
+    was resumed, or a start under another jitter: then no time up to it is due, lest one start follows another.
+    """
+    time = noted - shift
+    return time if previous_time(cron, time) == time else noted
 
 
 def offset(cron: Cron, owner: str) -> timedelta:

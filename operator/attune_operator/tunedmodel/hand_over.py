@@ -7,6 +7,7 @@ provider. Its variants are objects, so that an application has what it loads fro
 import json
 from typing import Any
 
+from attune_contract.serving import served_name
 from attune_operator import naming
 from attune_operator.api.tunedmodel import TunedModel, TunedModelSpec, Version
 from attune_operator.tunedmodel.promotion import Standing
@@ -23,8 +24,8 @@ def config_map(model: TunedModel, standing: Standing) -> JSON:
     base = (champion or challenger).base if champion or challenger else ""  # type: ignore[union-attr]  # one is there
     data = {
         **({"base.uri": base} if base else {}),
-        **_keys("champion", champion),
-        **_keys("challenger", challenger),
+        **_keys("champion", champion, meta.name),
+        **_keys("challenger", challenger, meta.name),
         FLAGS: json.dumps(flags(model, standing), indent=2, sort_keys=True) + "\n",
     }
     return {
@@ -44,15 +45,16 @@ def config_map(model: TunedModel, standing: Standing) -> JSON:
 def flags(model: TunedModel, standing: Standing) -> JSON:
     """The flag, as a whole flagd document."""
     champion, challenger = standing.version(standing.champion), standing.version(standing.challenger)
-    variants: JSON = {"base": _variant("base", (champion or challenger), base=True)}
-    variants |= {"champion": _variant("champion", champion)} if champion else {}
-    variants |= {"challenger": _variant("challenger", challenger)} if challenger else {}
+    name, either = model.metadata.name, champion or challenger
+    variants: JSON = {"base": {"name": "base", "uri": either.base} if either else {"name": "base"}}
+    variants |= {"champion": _variant("champion", champion, name)} if champion else {}
+    variants |= {"challenger": _variant("challenger", challenger, name)} if challenger else {}
     usual = "champion" if champion else "base"
     percent = challenger_percent(model.spec, standing)
     flag: JSON = {"state": "ENABLED", "variants": variants, "defaultVariant": usual}
     if challenger is not None and percent:
         flag["targeting"] = _split(model.spec.rollout.sticky_by, usual, percent)
-    return {"$schema": SCHEMA, "flags": {model.metadata.name: flag}}
+    return {"$schema": SCHEMA, "flags": {name: flag}}
 
 
 def challenger_percent(spec: TunedModelSpec, standing: Standing) -> int:
@@ -71,21 +73,19 @@ def _split(property_: str, usual: str, percent: int) -> JSON:
     return {"if": [{"!!": [{"var": property_}]}, fractional, usual]}
 
 
-def _variant(name: str, version: Version | None, *, base: bool = False) -> JSON:
-    if version is None:
-        return {"name": name}
-    if base:
-        return {"name": name, "uri": version.base}
-    made = {"name": name, "version": version.version, "uri": version.model_uri, "digest": version.digest}
+def _variant(name: str, version: Version, model: str) -> JSON:
+    made = {"name": name, "version": version.version, "servedName": served_name(model, version.run_id)}
     # An adapter is loaded beside its base: whoever serves it needs both.
-    return {**made, "format": version.format.value, "base": version.base}
+    loaded = {"uri": version.model_uri, "digest": version.digest, "format": version.format.value, "base": version.base}
+    return {**made, **loaded}
 
 
-def _keys(name: str, version: Version | None) -> dict[str, str]:
+def _keys(name: str, version: Version | None, model: str) -> dict[str, str]:
     if version is None:
         return {}
     told = {
         "version": str(version.version),
+        "servedName": served_name(model, version.run_id),
         "uri": version.model_uri,
         "digest": version.digest,
         "manifest": version.manifest_uri,

@@ -52,7 +52,7 @@ def _running(look: LookRecord, view: LookView) -> LookRecord:
 
 def _ended(seen: Snapshot, was: Looked, look: LookRecord, view: LookView) -> Looked:
     found = view.outcome.monitoring if view.outcome else None
-    if found is None:
+    if found is None or found.at != look.at:
         return _again(seen, was, look, view)
     if look.purpose == COMPARE:
         return Looked(None, tuple(_compared(v, look, found) for v in was.versions), was.monitor)
@@ -65,16 +65,20 @@ def _again(seen: Snapshot, was: Looked, look: LookRecord, view: LookView) -> Loo
     failures = look.failures + (0 if view.disrupted else 1)
     if failures >= MOST_FAILURES and look.purpose == MONITOR and was.monitor is not None:
         return Looked(None, was.versions, was.monitor.model_copy(update={"message": message}))
-    if seen.now - moment(look.start_time) < _pause(look, view, failures):
-        return replace(was, look=look.model_copy(update={"state": AttemptState.FAILED, "message": message}))
+    ended = look.end_time or stamp(seen.now)
+    if seen.now - moment(ended) < _pause(look, view, failures):
+        told = {"state": AttemptState.FAILED, "message": message, "end_time": ended}
+        return replace(was, look=look.model_copy(update=told))
     return replace(was, look=_next(seen, look, failures, message))
 
 
 def _pause(look: LookRecord, view: LookView, failures: int) -> timedelta:
-    """How long after the start of an attempt the next one may start, at the earliest."""
+    """How long after the end of an attempt the next one may start, at the earliest."""
     if view.disrupted:  # a node that refuses it may do so for long, and each attempt leaves a Job
         return min(LONGEST_RETRY, RETRY * 2.0 ** min(look.number - 1, 10))
-    return RETRY * MOST_FAILURES if failures >= MOST_FAILURES else timedelta()
+    if failures < MOST_FAILURES:
+        return timedelta()
+    return min(LONGEST_RETRY, RETRY * 2.0 ** min(failures, 10))
 
 
 def _next(seen: Snapshot, look: LookRecord, failures: int, message: str) -> LookRecord:
@@ -86,6 +90,7 @@ def _next(seen: Snapshot, look: LookRecord, failures: int, message: str) -> Look
         "state": AttemptState.PENDING,
         "message": message,
         "start_time": stamp(seen.now),
+        "end_time": None,
     }
     return look.model_copy(update=update)
 
@@ -131,14 +136,15 @@ def _entry(look: LookRecord, found: Monitoring) -> LookEntry:
 def due(seen: Snapshot, standing: Standing, looked: Looked) -> tuple[LookRecord | None, MonitorStatus | None]:
     """The look that is under way or begins now, and the monitor's record.
 
-    A comparison goes before the monitor: a version waits for it.
+    A comparison goes before the monitor: a version waits for it. One that fails again and again lets the monitor pass.
     """
     monitor, time, following = _cron(seen, looked.monitor)
-    if looked.look is not None:
+    look, champion = _wanted(looked.look, standing), standing.champion
+    passes = look is not None and fails(look) and time is not None
+    if look is not None and not passes:
         # What the cron says meanwhile waits its turn: its record is left as it was.
-        return looked.look, looked.monitor
-    champion = standing.champion
-    if standing.compare is not None and champion is not None:
+        return look, looked.monitor
+    if standing.compare is not None and champion is not None and not passes:
         return _begin(seen, COMPARE, seen.now, champion, standing.compare.version), looked.monitor
     if monitor is None:
         return None, looked.monitor
@@ -150,6 +156,20 @@ def due(seen: Snapshot, standing: Standing, looked: Looked) -> tuple[LookRecord 
     if champion is None:
         return None, updated
     return _begin(seen, MONITOR, time, champion, standing.challenger), updated
+
+
+def _wanted(look: LookRecord | None, standing: Standing) -> LookRecord | None:
+    """The look that is under way; None where nobody waits for what it will say any longer."""
+    if look is None or look.purpose != COMPARE:
+        return look
+    pair = (standing.champion, standing.compare.version if standing.compare else None)
+    return look if (look.champion, look.challenger) == pair else None
+
+
+def fails(look: LookRecord) -> bool:
+    """Whether a look has failed so often that a person should know."""
+    failures = look.failures + (1 if look.state is AttemptState.FAILED else 0)
+    return look.purpose == COMPARE and look.state is AttemptState.FAILED and failures >= MOST_FAILURES
 
 
 def _cron(seen: Snapshot, before: MonitorStatus | None) -> tuple[MonitorStatus | None, datetime | None, str | None]:

@@ -90,14 +90,17 @@ def _state(seen: Snapshot, standing: Standing, look: LookRecord | None, monitor:
         return State(Reason.VERSION_NOT_FOUND, message, stalled=True)
     champion = standing.version(standing.champion)
     serving = f"Champion is v{champion.version}" if champion else "There is no champion"
+    manual = standing.challenger is not None and seen.model.spec.promotion is Promotion.MANUAL
     if standing.compare is not None:
-        told = f"{serving}; v{standing.compare.version} is compared with it on the same rows."
+        waits = ", and waits for spec.promote" if manual else ""
+        told = f"{serving}; v{standing.compare.version} is compared with it on the same rows{waits}."
         trouble = f" {look.message}" if look is not None and look.message else ""
-        return State(Reason.COMPARING, told + trouble)
+        failing = look is not None and looks.fails(look)
+        return State(Reason.COMPARISON_FAILED if failing else Reason.COMPARING, told + trouble, stalled=failing)
     if standing.rollout is not None:
         told = f"v{standing.rollout.version} gets {standing.rollout.challenger_percent} % of the traffic"
         return State(Reason.ROLLING_OUT, f"{serving}; {told}.")
-    if standing.challenger is not None and seen.model.spec.promotion is Promotion.MANUAL:
+    if manual:
         return State(Reason.AWAITING_PROMOTION, f"{serving}; v{standing.challenger} waits for spec.promote.")
     if champion is None:
         return State(Reason.NO_VERSION, "No run with output.register of this name has published a version yet.")

@@ -59,15 +59,12 @@ def decide(seen: Snapshot, versions: tuple[Version, ...]) -> Standing:
         versions=versions,
         champion=status.champion.version if status.champion else None,
         previous=status.previous_champion.version if status.previous_champion else None,
-        rollout=status.rollout,
     )
     standing = _named(seen, standing) if _wanted(spec) is not None else standing
     if spec.rollback_to is None and spec.promotion is Promotion.AUTOMATIC:
         standing = _automatic(seen, standing)
     elif spec.rollback_to is None:
         standing = _waiting(standing)
-    else:
-        standing = replace(standing, rollout=None)
     return _retired(standing, spec.history_limit)
 
 
@@ -132,7 +129,8 @@ def _judged(seen: Snapshot, standing: Standing, version: Version) -> Standing:
 def _rolled(seen: Snapshot, standing: Standing, version: Version) -> Standing:
     """A better version on its way: from step to step by the time that passed and by live figures."""
     steps, now = seen.model.spec.rollout.steps, stamp(seen.now)
-    before = standing.rollout if standing.rollout and standing.rollout.version == version.version else None
+    known = seen.model.status.rollout
+    before = known if known and known.version == version.version else None
     index = min(before.step, len(steps) - 1) if before else 0
     since = before.since if before else now
     worse, looked = live(seen.model.status, version.version, since)
@@ -171,12 +169,14 @@ def live(status: TunedModelStatus, challenger: int, since: str) -> tuple[str, bo
 
 
 def _waiting(standing: Standing) -> Standing:
-    """Manual: the newest version that is newer than the champion waits for spec.promote."""
+    """Manual: the newest version that is newer than the champion waits for spec.promote, with figures to decide by."""
     for version in standing.versions:
         if version.version <= (standing.champion or 0):
             break
         if version.state not in DECIDED:
-            told = f"It waits for spec.promote: {version.version}."
+            asked = version.compared is not None and version.compared.champion == standing.champion
+            figures = f" {version.compared.message}." if version.compared and asked else ""
+            told = f"It waits for spec.promote: {version.version}.{figures}"
             waiting = standing.with_state(version.version, VersionState.CHALLENGER, told)
             others = [
                 v.version
@@ -185,7 +185,8 @@ def _waiting(standing: Standing) -> Standing:
             ]
             for number in others:
                 waiting = waiting.with_state(number, VersionState.CANDIDATE, f"v{version.version} is newer.")
-            return replace(waiting, challenger=version.version)
+            compare = None if asked or standing.champion is None else waiting.version(version.version)
+            return replace(waiting, challenger=version.version, compare=compare)
     return standing
 
 

@@ -26,7 +26,9 @@ def registered(seen: Snapshot) -> tuple[Version, ...]:
     oldest = known[MOST_VERSIONS - 1].published_at if len(known) >= MOST_VERSIONS else ""
     fresh = [r for r in _in_order(seen.runs) if _published(r) and r.metadata.uid not in ids and _ended(r) > oldest]
     number = max((v.version for v in known), default=0)
-    made = [_version(run, number + n) for n, run in enumerate(fresh, start=1)]
+    made: list[Version] = []
+    for n, run in enumerate(fresh, start=1):
+        made.append(_version(run, number + n, (*known, *made)))
     return (*reversed(made), *(_with_its_files(v, seen) for v in known))
 
 
@@ -49,10 +51,14 @@ def declined(seen: Snapshot) -> tuple[Declined, ...]:
     return tuple(newest[:KEPT_DECLINED])
 
 
-def told_by_its_run(version: Version, run: FineTuneJob) -> Compared | None:
-    """How a version compares with the champion that joined its run's evaluation; None where none did."""
-    champion = next((a.champion for a in reversed(run.status.attempts) if a.champion is not None), None)
+def told_by_its_run(version: Version, run: FineTuneJob, others: tuple[Version, ...]) -> Compared | None:
+    """How a version compares with the champion that joined its run's evaluation; None where none did.
+
+    The champion is known by where it lies: of a TunedModel that was deleted and made again the numbers are others.
+    """
+    joined = next((a.champion for a in reversed(run.status.attempts) if a.champion is not None), None)
     results = [r for r in version.results if r.baseline == CHAMPION]
+    champion = next((v for v in others if joined is not None and v.model_uri == joined.model_uri), None)
     if champion is None or not results:
         return None
     first = results[0]
@@ -87,7 +93,7 @@ def _published(run: FineTuneJob) -> bool:
     return done and not leaving
 
 
-def _version(run: FineTuneJob, number: int) -> Version:
+def _version(run: FineTuneJob, number: int, others: tuple[Version, ...]) -> Version:
     spec, status = run.spec, run.status
     output = status.output
     assert output is not None, "asked for only where there is one"  # noqa: S101
@@ -118,7 +124,7 @@ def _version(run: FineTuneJob, number: int) -> Version:
         secrets={role.value: keys.secret for role, keys in credentials(run).items()},
         published_at=_ended(run),
     )
-    return made.model_copy(update={"compared": told_by_its_run(made, run)})
+    return made.model_copy(update={"compared": told_by_its_run(made, run, others)})
 
 
 def _declined(run: FineTuneJob) -> Declined:

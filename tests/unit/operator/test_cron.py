@@ -199,6 +199,29 @@ def test_jitter_moves_the_time_and_loses_none() -> None:
     assert (then.time, then.missed, then.next) == (NOON + shift, 0, NOON + shift + timedelta(hours=1))
 
 
+@pytest.mark.parametrize("jitter", ["10m", "30m", "2h", "0s"])
+@pytest.mark.parametrize("before", ["0s", "45m"])
+@pytest.mark.parametrize("minutes", [0, 5, 60, 120, 600])
+def test_another_jitter_starts_nothing_a_second_time(before: str, jitter: str, minutes: int) -> None:
+    schedule = "0 12 * * *"
+    acted = NOON + crons.offset(Cron(schedule=schedule, jitter=before), OWNER)
+    found = due(acted + timedelta(minutes=minutes), acted, schedule, jitter=jitter)
+    shift = crons.offset(Cron(schedule=schedule, jitter=jitter), OWNER)
+    assert (found.time, found.next) == (None, NOON + timedelta(days=1) + shift)
+
+
+def test_another_jitter_loses_no_time_that_has_come() -> None:
+    last = NOON - timedelta(days=1) + crons.offset(Cron(schedule="0 12 * * *", jitter="50m"), OWNER)
+    assert due(NOON + timedelta(minutes=1), last, "0 12 * * *").time == NOON
+
+
+def test_with_jitter_too_nothing_is_due_of_before_a_cron_began() -> None:
+    shift = crons.offset(Cron(schedule="0 * * * *", jitter="50m"), OWNER)
+    began = NOON + timedelta(seconds=30)
+    found = due(NOON + shift, began, jitter="50m")
+    assert (found.time, found.next) == (None, NOON + shift + timedelta(hours=1)), "what is said to come next does come"
+
+
 def test_a_cron_that_was_changed_begins_anew() -> None:
     old = CronSeen(schedule="0 1 * * *", time_zone="Etc/UTC", since="2020-01-01T00:00:00Z")
     assert crons.seen(Cron(schedule="0 1 * * *"), old, NOON) == old

@@ -30,6 +30,8 @@ def test_the_champion_is_handed_over_with_its_digest() -> None:
     assert data["champion.digest"] == f"sha256:{1:064x}"
     assert flag["defaultVariant"] == "champion"
     assert flag["variants"]["champion"]["uri"] == uri
+    name = "router-00000001"
+    assert (data["champion.servedName"], flag["variants"]["champion"]["servedName"]) == (name, name)
     assert "targeting" not in flag
 
 
@@ -44,6 +46,7 @@ def challenged(**rollout: Any) -> Model:
 def test_a_challenger_gets_its_part_of_the_traffic_by_one_property(percent: int) -> None:
     data, flag = handed(challenged(challengerPercent=percent, stickyBy="userID"))
     assert data["challenger.version"] == "2"
+    assert data["challenger.servedName"] == flag["variants"]["challenger"]["servedName"] == "router-00000002"
     condition, split, otherwise = flag["targeting"]["if"]
     assert condition == {"!!": [{"var": "userID"}]}
     by, *parts = split["fractional"]

@@ -56,6 +56,19 @@ def test_values_take_the_place_of_placeholders_in_chosen_fields_and_nowhere_else
         pytest.param({"a": ["1", "2"]}, {"output": {"register": "m"}}, ["t.spec.output.register"], id="one for two"),
         pytest.param({"a": ["1", "2"]}, {"output": {"register": "m-{{a}}"}}, [], id="a model for each"),
         pytest.param({"a": ["1"]}, {"output": {"register": "m"}}, [], id="one model for one"),
+        pytest.param(
+            {"a": ["de", "FR"]},
+            {"output": {"register": "m-{{a}}"}},
+            ["t.spec.output.register"],
+            id="a name in capitals",
+        ),
+        pytest.param(
+            {"a": ["x" * 60, "y"], "b": ["y", "x" * 60], "c": ["x" * 63], "d": ["x" * 63]},
+            {"output": {"register": "models-{{a}}-{{b}}-{{c}}-{{d}}"}},
+            ["t.spec.output.register"],
+            id="a name that is too long where values meet",
+        ),
+        pytest.param({}, {"output": {"register": "m."}}, ["t.spec.output.register"], id="no name, without a matrix"),
     ],
 )
 def test_what_is_wrong_with_a_matrix_is_told_by_its_field(
@@ -71,13 +84,25 @@ def test_what_is_wrong_with_a_matrix_is_told_by_its_field(
         (Trigger.CRON, 7, {}, "weekly-20260104-020007"),
         (Trigger.MANUAL, 0, {}, "weekly-20260104-020000"),
         (Trigger.CRON, 0, {"lang": "de", "a": "x"}, "weekly-20260104-0200-x-de"),
+        (Trigger.CRON, 0, {"lang": "pt-br"}, "weekly-20260104-0200-pt-br"),
     ],
-    ids=["a cron", "a cron with jitter", "by hand", "with values, by the order of their names"],
+    ids=["a cron", "a cron with jitter", "by hand", "with values, by the order of their names", "a hyphen in the one"],
 )
 def test_a_run_is_named_by_schedule_time_and_values(
     trigger: Trigger, second: int, values: dict[str, str], name: str
 ) -> None:
     assert matrix.run_name("weekly", trigger, DUE.replace(second=second), values) == name
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"base": "qwen", "task": "chat-fr"}, {"base": "qwen-chat", "task": "fr"}),
+        ({"a": "x", "b": "y-z", "c": "w"}, {"a": "x-y", "b": "z", "c": "w"}),
+    ],
+)
+def test_values_with_hyphens_name_one_run_each(one: dict[str, str], other: dict[str, str]) -> None:
+    assert matrix.run_name("w", Trigger.CRON, DUE, one) != matrix.run_name("w", Trigger.CRON, DUE, other)
 
 
 def test_names_are_names_however_long_or_odd_the_values() -> None:

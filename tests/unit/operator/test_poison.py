@@ -80,6 +80,12 @@ def test_a_status_that_cannot_be_read_is_reported_and_not_written_over(status: J
     assert not any("/jobs" in path for _, path in kube.writes)
 
 
+def test_it_is_said_of_the_newest_spec_so_that_gitops_tools_take_note() -> None:
+    kube = cluster({"phase": "Meditating", "observedGeneration": 1}, generation=2)
+    reconcile(kube)
+    assert kube.objects[PATH]["status"]["observedGeneration"] == 2
+
+
 def test_it_is_said_once() -> None:
     kube = cluster({"phase": "Meditating"})
     reconcile(kube)

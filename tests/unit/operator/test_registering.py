@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from attune_contract.datafacts import KnownData
 from attune_contract.enums import Method, Stage
 from attune_contract.runconfig import RunConfig
 from attune_operator.api.conditions import Reason
@@ -136,6 +137,7 @@ def test_the_pod_that_looks_at_training_data_is_told_all_of_it() -> None:
     policy, job = build.poll(schedule(jobTemplate=template), runtime(), asked, Settings(data_image="attune/data:1"))
     config, command, marks = pod_of(job)
     assert config.workload.dataset.train == ("s3://data/de.jsonl", "s3://data/fr.jsonl")
+    assert config.known_data is None
     assert command[-1] == "poll"
     container = job["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "attune/data:1"
@@ -146,6 +148,12 @@ def test_the_pod_that_looks_at_training_data_is_told_all_of_it() -> None:
     assert job["spec"]["ttlSecondsAfterFinished"] > 0
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
     assert policy["metadata"]["ownerReferences"] == job["metadata"]["ownerReferences"]
+
+
+def test_the_pod_that_looks_at_training_data_is_told_what_was_found_last() -> None:
+    asked = DataSeen(poll="look", polled_at="2026-01-01T12:00:00Z", digest="sha256:1", rows=7)
+    config, _, _ = pod_of(build.poll(schedule(), runtime(), asked, Settings())[1])
+    assert config.known_data == KnownData(digest="sha256:1", rows=7)
 
 
 def test_the_pod_that_looks_at_versions_is_told_what_and_by_which_keys() -> None:

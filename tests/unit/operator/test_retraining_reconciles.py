@@ -167,6 +167,83 @@ def test_a_config_map_of_somebody_else_stalls_the_tuned_model() -> None:
     assert kube.objects[config]["data"] == {"mine": "x"}
 
 
+SUNDAYS = "sundays/2026-01-01T12:00:00Z"
+
+
+def members(**states: str) -> JSON:
+    """The status of a wave that is under way, with members in this namespace."""
+    found = [{"namespace": NAMESPACE, "name": name, "state": state} for name, state in states.items()]
+    return {"observedGeneration": 1, "wave": {"id": SUNDAYS, "startTime": "2026-01-01T12:00:00Z", "members": found}}
+
+
+def request(state: str, wave_id: str = SUNDAYS, **more: Any) -> JSON:
+    return {"wave": {"wave": wave_id, "state": state, **more}}
+
+
+def test_a_wave_leaves_a_status_that_it_cannot_read() -> None:
+    record = {"runs": [{"name": "weekly-1", "state": "Hibernating"}]}
+    kube = cluster(**{WAVE: wave(members(weekly="Claimed")), SCHEDULE: schedule(record)})
+    reconcile(kube, WAVE, at())
+    assert kube.objects[SCHEDULE]["status"] == record
+    assert "weekly: Its status cannot be read: status.runs" in kube.objects[WAVE]["status"]["message"]
+
+
+@pytest.mark.parametrize("suspend", [True, False])
+def test_a_wave_pauses_and_resumes_the_runs_of_its_members(suspend: bool) -> None:
+    body = wave(members(weekly="Running"))
+    body["spec"]["suspend"] = suspend
+    kube = cluster(**{WAVE: body, SCHEDULE: schedule(request("Running", paused=not suspend, cost="3"))})
+    reconcile(kube, WAVE, at())
+    assert kube.objects[SCHEDULE]["status"]["wave"]["paused"] is suspend
+    assert kube.objects[SCHEDULE]["status"]["wave"]["cost"] == "3"
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["deleted", "deleted and made again"])
+def test_a_wave_that_is_gone_leaves_nobody_paused(there: bool) -> None:
+    kube = cluster(**{SCHEDULE: schedule(request("Running", paused=True)), **({WAVE: wave()} if there else {})})
+    other = f"{OURS}/finetuneschedules/other"
+    kube.put(
+        other,
+        {
+            **schedule(request("Running", "others/1", paused=True)),
+            "metadata": {"name": "other", "namespace": NAMESPACE},
+        },
+    )
+    reconcile(kube, WAVE, at())
+    assert kube.objects[SCHEDULE]["status"]["wave"]["paused"] is False
+    assert kube.objects[other]["status"]["wave"]["paused"] is True, "of another wave"
+
+
+def test_a_matrix_that_cannot_be_used_says_nothing_of_what_its_runs_may_cost() -> None:
+    matrix = {name: [f"v{i}" for i in range(64)] for name in ("a", "b")}
+    template = {"matrix": matrix, "spec": {**SPEC, "budget": {"maxCost": "1"}}}
+    body = wave(members(weekly="Claimed", next="Pending"))
+    body["spec"] |= {"budget": {"maxCost": "10"}, "maxConcurrent": 2}
+    kube = cluster(**{WAVE: body, SCHEDULE: schedule(request("Claimed"), jobTemplate=template)})
+    reconcile(kube, WAVE, at())
+    assert [m["state"] for m in kube.objects[WAVE]["status"]["wave"]["members"]] == ["Claimed", "Claimed"]
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["idle", "by hand"])
+def test_a_wave_lists_schedules_only_when_it_may_begin(marked: bool) -> None:
+    body = wave({"observedGeneration": 1})
+    body["metadata"]["annotations"] = {naming.TRIGGER_ANNOTATION: "now"} if marked else {}
+    kube = cluster(
+        **{WAVE: body, SCHEDULE: schedule(), f"/api/v1/namespaces/{NAMESPACE}": {"metadata": {"name": NAMESPACE}}}
+    )
+    listed: list[str] = []
+    get = kube.get
+
+    async def watched(path: str) -> JSON:
+        listed.append(path.partition("?")[0])
+        return await get(path)
+
+    kube.get = watched  # type: ignore[method-assign]
+    reconcile(kube, WAVE, at())
+    assert (f"{GROUP}/finetuneschedules" in listed) is marked
+    assert ("wave" in kube.objects[WAVE]["status"]) is marked
+
+
 NEW_DATA = {"newData": {"pollInterval": "1h"}}
 MONITOR = {"cron": {"schedule": "0 * * * *"}, "source": "s3://data/fresh/"}
 TEAM = f"/api/v1/namespaces/{NAMESPACE}"

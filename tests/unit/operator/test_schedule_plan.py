@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 
+from attune_contract.enums import Method, OutputFormat
 from attune_operator.api.conditions import ConditionType, Reason
-from attune_operator.api.enums import WaveState
+from attune_operator.api.enums import VersionState, WaveState
 from attune_operator.api.finetuneschedule import WaveRequest
+from attune_operator.api.tunedmodel import TunedModelStatus, Version
+from attune_operator.finetuneschedule.history import in_use
 from attune_operator.finetuneschedule.plan import plan
+from attune_operator.finetuneschedule.snapshot import run_view
 from attune_operator.finetuneschedule.summarize import summarize
 from attune_operator.timing.moments import stamp
-from retraining import HOURLY, NOW, Scheduler, at, view
+from factories import SPEC
+from retraining import HOURLY, NOW, Scheduler, at, tuned_model, view
 
 FIRST, SECOND = "weekly-20260101-1300", "weekly-20260101-1400"
 
@@ -264,6 +269,34 @@ def test_what_active_runs_are_expected_to_cost_is_held_back() -> None:
     assert weekly.made == [FIRST]
 
 
+@pytest.mark.parametrize(
+    ("limit", "made"), [pytest.param("5.99", 1, id="no room beside it"), pytest.param("6", 2, id="room for both")]
+)
+def test_a_run_without_an_estimate_is_held_at_what_it_may_take(limit: str, made: int) -> None:
+    capped = {"spec": {"budget": {"maxCost": "3"}}}
+    weekly = Scheduler(triggers=HOURLY, budget={"maxCost": limit}, concurrencyPolicy="Allow", jobTemplate=capped)
+    weekly.step(at(hours=1))
+    weekly.step(at(hours=2))
+    assert len(weekly.made) == made
+
+
+@pytest.mark.parametrize(("limit", "starts"), [("11.99", False), ("12", True)])
+def test_runs_that_wait_for_their_turn_are_held_too(limit: str, starts: bool) -> None:
+    template = {**LANGUAGES, "maxParallel": 1, "spec": {"budget": {"maxCost": "2"}}}
+    weekly = Scheduler(triggers=HOURLY, budget={"maxCost": limit}, concurrencyPolicy="Allow", jobTemplate=template)
+    weekly.step(at(hours=1))
+    weekly.step(at(hours=2))
+    assert (len({r.time for r in weekly.status.runs}) == 2) is starts
+
+
+def test_runs_that_are_replaced_make_room_for_those_that_replace_them() -> None:
+    capped = {"spec": {"budget": {"maxCost": "3"}}}
+    weekly = Scheduler(triggers=HOURLY, budget={"maxCost": "4"}, concurrencyPolicy="Replace", jobTemplate=capped)
+    weekly.step(at(hours=1))
+    weekly.step(at(hours=2))
+    assert weekly.made == [FIRST, SECOND]
+
+
 LANGUAGES = {"matrix": {"lang": ["de", "en", "fr"]}, "maxParallel": 2}
 
 
@@ -289,6 +322,34 @@ def test_the_rest_of_a_matrix_is_not_started_once_the_breaker_is_open() -> None:
     assert len(weekly.made) == 2
     assert weekly.status.runs == ()
     assert "1 of its runs were not started" in weekly.status.skipped[0].message
+
+
+@pytest.mark.parametrize("change", [{"training": {"epochs": 4}}, {"output": {"register": "router-{{size}}"}}])
+@pytest.mark.parametrize("triggers", [HOURLY, {**HOURLY, "templateChange": False}], ids=["starts anew", "does not"])
+def test_runs_that_wait_are_not_made_from_another_template(change: dict[str, Any], triggers: dict[str, Any]) -> None:
+    weekly = Scheduler(triggers=triggers, jobTemplate=LANGUAGES)
+    weekly.step(at(hours=1))
+    size = {"size": ["s", "m"]} if "output" in change else LANGUAGES["matrix"]
+    weekly.spec["jobTemplate"] = {"matrix": size, "spec": change}
+    decision = weekly.step(at(hours=1, minutes=1))
+    assert decision.create == ()
+    assert [r.name for r in weekly.status.runs] == [f"{FIRST}-de", f"{FIRST}-en"], "active ones go on"
+    assert reasons(weekly) == [Reason.TEMPLATE_CHANGED]
+    assert weekly.status.skipped[0].message.startswith("1 of its runs were not started: spec.jobTemplate is another")
+    weekly.end()
+    weekly.step(at(hours=1, minutes=2))
+    assert bool(weekly.made[2:]) is (triggers is HOURLY)
+
+
+def test_what_the_api_server_would_refuse_is_told_before_a_run_of_it_is_recorded() -> None:
+    weekly = Scheduler(
+        triggers={"newData": {}}, jobTemplate={"matrix": {"c": ["DE"]}, "spec": {"output": {"register": "m-{{c}}"}}}
+    )
+    assert condition(weekly, ConditionType.STALLED) == ("True", Reason.INVALID_SPEC)
+    assert weekly.status.message.startswith("spec.jobTemplate.spec.output.register: ")
+    assert "m-DE" in weekly.status.message
+    weekly.trigger(at(minutes=1))
+    assert weekly.status.runs == ()
 
 
 @pytest.mark.parametrize(("successful", "failed", "left"), [(3, 3, 4), (1, 3, 3), (0, 0, 0), (2, 1, 3)])
@@ -323,6 +384,22 @@ def test_a_run_whose_files_go_with_it_stays_while_they_are_in_use(sweeps: bool, 
     assert bool(weekly.runs) is kept
 
 
+@pytest.mark.parametrize(
+    ("state", "promotion", "kept"),
+    [
+        (VersionState.CANDIDATE, "Automatic", True),
+        (VersionState.COMPARING, "Automatic", True),
+        (VersionState.DECLINED, "Automatic", False),
+        (VersionState.CANDIDATE, "Manual", False),
+    ],
+)
+def test_files_of_a_version_that_is_not_decided_on_are_in_use(state: VersionState, promotion: str, kept: bool) -> None:
+    texts = {"run": "r", "run_id": "uid-r", "model_uri": "s3://m", "base": "b", "published_at": stamp(NOW)}
+    version = Version(version=2, state=state, method=Method.SFT, format=OutputFormat.ADAPTER, **texts)
+    model = tuned_model(TunedModelStatus(versions=(version,)), promotion=promotion)
+    assert bool(in_use((view("r", registers="router"),), {"router": model})) is kept
+
+
 def test_a_spec_that_cannot_be_used_stalls_and_still_counts_what_is_over() -> None:
     weekly = Scheduler(triggers=HOURLY)
     weekly.step(at(hours=1))
@@ -352,6 +429,74 @@ def test_a_wave_s_request_starts_runs_one_at_a_time_and_is_answered_when_all_are
         wave = weekly.status.wave
     assert wave is not None
     assert (wave.state, wave.cost, len(weekly.made)) == (WaveState.DONE, "4.50", 3)
+
+
+def pause(weekly: Scheduler, *, paused: bool) -> None:
+    assert weekly.status.wave is not None
+    wave = weekly.status.wave.model_copy(update={"paused": paused})
+    weekly.status = weekly.status.model_copy(update={"wave": wave})
+
+
+def test_while_a_wave_is_held_up_no_further_run_of_its_matrix_starts() -> None:
+    weekly = Scheduler(jobTemplate=LANGUAGES)
+    asked(weekly, at(minutes=1))
+    pause(weekly, paused=True)
+    weekly.end()
+    weekly.step(at(minutes=2))
+    weekly.step(at(hours=9))
+    assert len(weekly.made) == 1
+    assert condition(weekly, ConditionType.READY) == ("True", Reason.WAVE_PAUSED)
+    assert weekly.status.message == "Wave w/1 is held up: 2 runs wait until it goes on."
+    pause(weekly, paused=False)
+    weekly.step(at(hours=10))
+    assert len(weekly.made) == 2
+
+
+def test_a_wave_whose_run_is_replaced_learns_of_it_and_of_its_cost() -> None:
+    weekly = Scheduler(triggers=HOURLY, concurrencyPolicy="Replace")
+    asked(weekly, at(minutes=1))
+    (name,) = weekly.runs
+    weekly.runs[name] = view(name, cost="50")
+    weekly.step(at(hours=1))
+    weekly.step(at(hours=1, minutes=1))
+    wave = weekly.status.wave
+    assert wave is not None
+    assert (wave.state, wave.cost, wave.failed) == (WaveState.FAILED, "50.00", 1)
+    assert wave.message == "Replaced by runs that Cron started (concurrencyPolicy)."
+    assert weekly.made == [name, FIRST]
+
+
+def test_a_wave_learns_of_runs_that_were_not_started() -> None:
+    weekly = Scheduler(jobTemplate=LANGUAGES, budget={"maxCost": "1"})
+    asked(weekly, at(minutes=1))
+    weekly.end(cost="1.50")
+    weekly.step(at(minutes=2))
+    wave = weekly.status.wave
+    assert wave is not None
+    assert (wave.state, wave.cost, wave.failed) == (WaveState.FAILED, "1.50", 2)
+    assert "not started: 1.50 of 1.00 USD is spent" in wave.message
+
+
+STOPPED = [{"stage": "Preflight", "endTime": stamp(at(hours=3))}, {"stage": "Train", "endTime": stamp(at(hours=7))}]
+
+
+@pytest.mark.parametrize(
+    ("phase", "attempts", "since"),
+    [
+        pytest.param("Suspended", STOPPED, stamp(at(hours=7)), id="suspended"),
+        pytest.param("Suspended", [*STOPPED[:1], {"stage": "Train"}], "", id="suspended, and about to stop"),
+        pytest.param("Suspended", [], stamp(at(hours=1)), id="suspended before anything"),
+        pytest.param("AwaitingApproval", STOPPED[:1], stamp(at(hours=3)), id="not approved"),
+        pytest.param("Training", STOPPED, "", id="at work"),
+        pytest.param("Queued", STOPPED, "", id="in a queue, which moves by itself"),
+    ],
+)
+def test_a_run_that_somebody_stopped_or_must_approve_waits_for_a_person(
+    phase: str, attempts: list[dict[str, Any]], since: str
+) -> None:
+    begun = {"number": 1, "jobName": "x", "state": "Stopped", "startTime": stamp(at(hours=1))}
+    status = {"phase": phase, "attempts": [{**begun, **a} for a in attempts], "startTime": stamp(at(hours=1))}
+    assert run_view({"metadata": {"name": "r", "uid": "u"}, "spec": SPEC, "status": status}).stalled_since == since
 
 
 def stall(weekly: Scheduler, since: datetime) -> None:

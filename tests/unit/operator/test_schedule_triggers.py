@@ -1,11 +1,16 @@
 """New data and drift: what counts as either, and what does not."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from attune_contract.datafacts import DataFacts
-from attune_operator.api.tunedmodel import Current, LookEntry, MonitorStatus, Moved, TunedModelStatus
+from attune_contract.enums import Method, OutputFormat
+from attune_operator.api.conditions import Reason
+from attune_operator.api.enums import VersionState
+from attune_operator.api.tunedmodel import Current, LookEntry, MonitorStatus, Moved, TunedModelStatus, Version
+from attune_operator.finetuneschedule.plan import plan
 from attune_operator.finetuneschedule.snapshot import PollView
 from attune_operator.timing.moments import stamp
 from retraining import NOW, Scheduler, at, tuned_model
@@ -70,12 +75,61 @@ def test_new_data_waits_for_the_active_run() -> None:
     weekly = Scheduler(triggers={**NEW_DATA, "cron": {"schedule": "0 13 * * *"}})
     look(weekly, 0, found("a", 100))
     weekly.step(at(hours=1))
-    look(weekly, 1.1, found("b", 200))
+    look(weekly, 1.01, found("a", 100))
+    look(weekly, 2.1, found("b", 200))
     assert len(weekly.made) == 1
     assert "It waits" not in weekly.status.message
     weekly.end()
-    weekly.step(at(hours=1.2))
+    weekly.step(at(hours=2.2))
     assert len(weekly.made) == 2
+
+
+def test_what_came_since_the_last_look_is_what_a_run_has() -> None:
+    weekly = Scheduler(triggers={**NEW_DATA, "cron": {"schedule": "0 13 * * *"}})
+    look(weekly, 0, found("a", 100))
+    weekly.step(at(hours=1))
+    weekly.end()
+    assert weekly.step(at(hours=1, minutes=1)).poll, "it looks at once"
+    weekly.poll = found("b", 200)
+    weekly.step(at(hours=1, minutes=2))
+    weekly.poll = None
+    look(weekly, 2.2, found("b", 200))
+    assert len(weekly.made) == 1
+    look(weekly, 3.3, found("c", 210))
+    assert len(weekly.made) == 2
+
+
+def test_a_look_that_was_under_way_at_a_start_says_nothing_of_its_data() -> None:
+    weekly = Scheduler(triggers={**NEW_DATA, "cron": {"schedule": "0 13 * * *"}})
+    look(weekly, 0, found("a", 100))
+    weekly.step(at(hours=1, minutes=-0.5))
+    weekly.status = weekly.status.model_copy(
+        update={"data": weekly.status.data and weekly.status.data.model_copy(update={"poll": "old"})}
+    )
+    weekly.step(at(hours=1))
+    decision = weekly.step(at(hours=1, minutes=1))
+    assert decision.data is not None
+    assert decision.data.poll not in (None, "old")
+
+
+def test_another_dataset_in_the_template_is_not_new_data_too() -> None:
+    weekly = Scheduler(triggers={"newData": {"pollInterval": "1h"}})
+    look(weekly, 0, found("a", 100))
+    weekly.spec["jobTemplate"] = {"spec": {"dataset": {"train": ["s3://data/other.jsonl"]}}}
+    weekly.step(at(minutes=10))
+    weekly.end()
+    for hour in (0.2, 1.5):
+        look(weekly, hour, found("other", 300))
+    assert [s.trigger for s in (weekly.status.last_trigger,) if s] == ["Template"]
+    assert len(weekly.made) == 1
+
+
+def test_a_matrix_with_more_data_than_one_look_can_see_is_refused() -> None:
+    train = [f"s3://data/{{{{lang}}}}/{i}.jsonl" for i in range(26)]
+    spec = {"jobTemplate": {"matrix": {"lang": ["de", "en", "fr", "pl"]}, "spec": {"dataset": {"train": train}}}}
+    assert Scheduler(**spec).status.conditions[0].reason != Reason.INVALID_SPEC, "nobody looks"
+    weekly = Scheduler(**spec, triggers=NEW_DATA)
+    assert "spec.triggers.newData: would look at 104 URIs" in weekly.status.message
 
 
 def test_the_store_is_asked_at_intervals_and_not_while_suspended() -> None:
@@ -88,7 +142,7 @@ def test_the_store_is_asked_at_intervals_and_not_while_suspended() -> None:
     assert weekly.status.data is not None
     assert weekly.status.data.poll is None
     weekly.spec["suspend"] = True
-    weekly.step(at(minutes=70))
+    assert weekly.step(at(minutes=70)).again is None, "not even a timer"
     assert weekly.status.data.poll is None
     weekly.spec["suspend"] = False
     weekly.step(at(minutes=71))
@@ -175,6 +229,59 @@ def test_drift_that_was_acted_on_starts_nothing_more_until_it_is_seen_again() ->
     weekly.tuned = tuned_model(drifting(entry(4), entry(1)))
     weekly.step(at(hours=5))
     assert len(weekly.made) == 2
+
+
+def test_drift_that_was_seen_while_a_run_was_active_starts_none_after_it() -> None:
+    weekly = Scheduler(triggers={"drift": BY_ITSELF}, concurrencyPolicy="Allow")
+    weekly.tuned = tuned_model(drifting(entry(1)))
+    weekly.step(at(hours=2))
+    weekly.tuned = tuned_model(drifting(entry(3), entry(1)))
+    weekly.step(at(hours=4))
+    assert len(weekly.made) == 1, "the run that may mend it is active"
+    weekly.end(ended=at(hours=5))
+    weekly.step(at(hours=5, minutes=1))
+    assert len(weekly.made) == 1, "what was seen before it was over says nothing of it"
+    weekly.tuned = tuned_model(drifting(entry(6), entry(3), entry(1)))
+    weekly.step(at(hours=7))
+    assert len(weekly.made) == 2
+
+
+def version(state: VersionState) -> Version:
+    texts = dict.fromkeys(("run", "run_id", "model_uri", "base"), "x")
+    return Version(
+        version=2, state=state, method=Method.SFT, format=OutputFormat.ADAPTER, published_at=stamp(NOW), **texts
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "spec", "starts"),
+    [
+        pytest.param(VersionState.CANDIDATE, {}, False, id="to be compared"),
+        pytest.param(VersionState.COMPARING, {}, False, id="being compared"),
+        pytest.param(VersionState.DECLINED, {}, True, id="found no better"),
+        pytest.param(VersionState.CANDIDATE, {"promotion": "Manual"}, True, id="a person has the word"),
+        pytest.param(VersionState.CANDIDATE, {"rollbackTo": 1}, True, id="nothing takes the champion's place"),
+    ],
+)
+def test_a_version_that_may_take_the_champion_s_place_is_waited_for(
+    state: VersionState, spec: dict[str, Any], starts: bool
+) -> None:
+    weekly = Scheduler(triggers={"drift": BY_ITSELF})
+    status = drifting(entry(1)).model_copy(update={"versions": (version(state),)})
+    weekly.tuned = tuned_model(status, **spec)
+    weekly.step(at(hours=2))
+    assert bool(weekly.made) is starts
+
+
+def test_drift_waits_until_a_run_s_version_is_known() -> None:
+    weekly = Scheduler(triggers={"drift": BY_ITSELF})
+    weekly.trigger(at(hours=1))
+    weekly.end(ended=at(hours=2), published=True, registers="router")
+    weekly.step(at(hours=2))
+    weekly.tuned = tuned_model(drifting(entry(3)))
+    seen = weekly.seen(at(hours=4))
+    assert plan(replace(seen, registered=frozenset())).fired is None
+    assert plan(seen).fired is not None
 
 
 def test_without_a_champion_there_is_no_drift() -> None:

@@ -183,6 +183,16 @@ def test_a_person_promotes_and_nobody_else() -> None:
     assert (model.champion, model.states) == (2, {1: "Previous", 2: "Champion"})
 
 
+def test_what_waits_for_a_person_is_compared_for_them() -> None:
+    model = compared(promotion="Manual", promote=1)
+    assert (model.champion, model.status.challenger and model.status.challenger.version) == (1, 2)
+    assert model.status.look is not None
+    assert model.status.look.purpose == "Compare"
+    model.step(look=outcome(comparisons=(BETTER,)))
+    assert (model.champion, model.states[2]) == (1, "Challenger")
+    assert "Accuracy +0.5" in model.status.versions[0].message
+
+
 def test_a_version_that_is_not_there_cannot_be_promoted_and_the_champion_stays() -> None:
     model = Model(promotion="Manual", promote=1)
     model.run(1)
@@ -221,10 +231,13 @@ def test_versions_beyond_the_limit_keep_their_figures_and_cannot_come_back() -> 
 # A version whose run was not compared with the champion of the day.
 
 
-def outcome(stage: Stage = Stage.MONITOR, **fields: Any) -> LookView:
-    found = Monitoring(at=stamp(NOW), rows=96, **fields)
+def outcome(stage: Stage = Stage.MONITOR, at: str = "", **fields: Any) -> LookView:
+    found = Monitoring(at=at, rows=96, **fields)
     told = Outcome(run_id=UID, stage=stage, attempt=1, state=OutcomeState.SUCCEEDED, monitoring=found)
     return LookView(over=True, outcome=told)
+
+
+BETTER = Comparison(about="Accuracy", delta=0.5, low=0.4, high=0.6, rows=96)
 
 
 def comparison(delta: float, low: float, high: float, **fields: Any) -> LookView:
@@ -271,7 +284,6 @@ def test_a_comparison_with_a_champion_that_is_no_longer_one_is_made_again() -> N
     model.step()
     del model.spec["rollbackTo"]
     model.run(3, accuracy=0.99, champion=(1, 0.9))
-    model.step(look=comparison(0.5, 0.4, 0.6))
     assert model.states[3] == "Comparing"
     assert model.status.look is not None
     assert (model.status.look.champion, model.status.look.challenger) == (2, 3)
@@ -301,10 +313,53 @@ def test_a_look_that_the_cluster_ends_is_tried_again_after_a_while_and_never_giv
             now += timedelta(seconds=30)
             model.step(now, LookView(over=True, words="refused", disrupted=True))
         waited.append((now - begun).total_seconds())
-    assert waited == [60, 120, 240, 480]
+    assert waited == [30 + pause for pause in (60, 120, 240, 480)], "after it was seen to have ended"
     assert model.status.look is not None
     assert (model.status.look.number, model.status.look.failures) == (5, 0)
     assert "refused" in model.status.message
+
+
+FAILED = LookView(over=True, words="out of memory")
+
+
+def test_a_comparison_that_fails_is_told_tried_more_rarely_and_lets_the_monitor_look() -> None:
+    model, begun = compared(monitor=MONITOR), []
+    for minute in range(1, 60):
+        number = model.status.look and model.status.look.number
+        model.step(at(minutes=minute), FAILED)
+        if model.status.look and model.status.look.number != number:
+            begun.append(minute)
+    assert begun == [1, 2, 11, 28], "at once, at once, and then after 8 and 16 minutes"
+    assert condition(model, ConditionType.STALLED) == ("True", "ComparisonFailed")
+    assert "out of memory" in model.status.message
+    model.step(at(hours=1), FAILED)
+    assert model.status.look is not None
+    assert model.status.look.purpose == "Monitor"
+
+
+@pytest.mark.parametrize(
+    "spec", [{"rollbackTo": 1}, {"promote": 2, "promotion": "Manual"}], ids=["pinned", "decided by a person"]
+)
+def test_a_comparison_that_nobody_waits_for_is_dropped(spec: dict[str, Any]) -> None:
+    model = compared()
+    model.spec |= spec
+    model.step(look=FAILED)
+    assert model.status.look is None
+
+
+def test_an_answer_to_another_question_is_none() -> None:
+    model = compared()
+    model.step(look=outcome(at=stamp(at(days=1)), comparisons=(BETTER,)))
+    assert (model.champion, model.states[2]) == (1, "Comparing")
+    assert model.status.look is not None
+    assert model.status.look.number == 2
+
+
+def test_a_champion_is_known_by_where_it_lies_and_not_by_its_number() -> None:
+    model = Model()
+    model.run(7, accuracy=0.95)
+    model.run(9, accuracy=0.8, champion=(1, 0.7))
+    assert (model.champion, model.states[2]) == (1, "Comparing")
 
 
 def test_a_look_whose_job_was_deleted_is_made_again() -> None:
@@ -423,6 +478,15 @@ def test_figures_of_another_version_or_from_before_the_step_say_nothing() -> Non
     model.step(at(hours=2))
     model.step(at(hours=2, minutes=5), live(-1, 0.01, -0.01, 0.03))
     assert percent(model) == 10
+
+
+def test_a_rollout_that_a_person_takes_over_is_over() -> None:
+    model = rolling()
+    model.step()
+    model.spec = {"promotion": "Manual"}
+    model.step()
+    assert (model.status.rollout, model.states[2]) == (None, "Challenger")
+    assert condition(model, ConditionType.READY) == ("True", "AwaitingPromotion")
 
 
 def test_a_rollback_ends_a_rollout() -> None:

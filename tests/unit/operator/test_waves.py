@@ -13,9 +13,11 @@ from attune_operator.api.conditions import Reason
 from attune_operator.api.enums import WaveOrder, WaveState
 from attune_operator.api.finetuneschedule import FineTuneScheduleStatus, WaveRequest
 from attune_operator.clusterfinetuneschedule.order import ordered
-from attune_operator.clusterfinetuneschedule.plan import HELD, Plan, plan, problems, progress, underway
+from attune_operator.clusterfinetuneschedule.places import HELD, watched
+from attune_operator.clusterfinetuneschedule.plan import Plan, may_begin, plan, problems, progress, underway
 from attune_operator.clusterfinetuneschedule.snapshot import Candidate, MemberView, Name, Snapshot, member_view
 from attune_operator.clusterfinetuneschedule.summarize import summarize
+from attune_operator.finetuneschedule import matrix
 from retraining import schedule, wave_schedule
 
 SUNDAY = datetime.fromisoformat("2026-01-04T02:00:00+00:00")
@@ -36,6 +38,7 @@ class Fleet:
         self.annotations: dict[str, str] = {}
         self.candidates = tuple(Candidate(name) for name in names(count))
         self.requests: dict[Name, WaveRequest | None] = dict.fromkeys(names(count))
+        self.unreadable: dict[Name, str] = {}
         self.step(now)
 
     def seen(self, now: datetime) -> Snapshot:
@@ -43,10 +46,15 @@ class Fleet:
         meta = made.metadata.model_copy(update={"annotations": self.annotations})
         made = made.model_copy(update={"status": self.status, "metadata": meta})
         going = underway(self.status.wave)
-        members = self.status.wave.members if self.status.wave and going else ()
-        held = [Name(m.namespace, m.name) for m in members if m.state in HELD]
-        views = {n: MemberView(self.requests[n]) for n in held if n in self.requests}
+        needed = watched(self.status.wave, made.spec) if self.status.wave and going else ()
+        views = {n: self.view(n) for n in needed if n in self.requests}
         return Snapshot(made, now, problems(made.spec), () if going else self.candidates, views)
+
+    def view(self, name: Name) -> MemberView:
+        takes = next(c.takes for c in self.candidates if c.name == name)
+        request = self.requests[name]
+        expected = takes if request is not None and request.state in HELD else Decimal(0)
+        return MemberView(request, expected=expected, takes=takes, unreadable=self.unreadable.get(name, ""))
 
     def step(self, now: datetime, *, ask: bool = True) -> Plan:
         """One reconcile, as `clusterfinetuneschedule/reconcile.py` does it; an operator that dies does not ask."""
@@ -55,6 +63,10 @@ class Fleet:
         self.status = summarize(seen, decision)
         for name in decision.ask if ask else ():
             self.ask(name)
+        for name in decision.turn if ask else ():
+            request = self.requests[name]
+            assert request is not None
+            self.requests[name] = request.model_copy(update={"paused": decision.paused})
         return decision
 
     def ask(self, name: Name) -> None:
@@ -148,6 +160,41 @@ def test_a_schedule_of_another_wave_is_left_to_it() -> None:
     assert "another wave, other/1" in fleet.wave.members[0].message
 
 
+@pytest.mark.parametrize(
+    "now_there",
+    [
+        pytest.param(None, id="deleted and made again"),
+        pytest.param(WaveRequest(wave="other/1", state=S.DONE), id="asked by a wave that has had its runs"),
+    ],
+)
+def test_a_running_member_that_knows_of_its_wave_no_more_gives_its_place_back(now_there: WaveRequest | None) -> None:
+    fleet = Fleet(2, maxConcurrent=1)
+    fleet.step(SUNDAY)
+    fleet.becomes(names(2)[0], S.RUNNING)
+    fleet.step(SUNDAY)
+    fleet.requests[names(2)[0]] = now_there
+    fleet.step(SUNDAY)
+    assert fleet.states() == [S.SKIPPED, S.CLAIMED]
+    assert "made again" in fleet.wave.members[0].message
+
+
+def test_one_whose_status_cannot_be_read_keeps_its_place_and_the_wave_says_so() -> None:
+    fleet = Fleet(2, maxConcurrent=1)
+    fleet.step(SUNDAY)
+    first = names(2)[0]
+    fleet.becomes(first, S.RUNNING)
+    fleet.step(SUNDAY)
+    asked, fleet.requests[first] = fleet.requests[first], None
+    fleet.unreadable[first] = "status.wave.state: must be one of Claimed."
+    decision = fleet.step(SUNDAY)
+    assert fleet.states() == [S.RUNNING, S.PENDING]
+    assert "team-00/weekly: Its status cannot be read: status.wave.state" in decision.state.message
+    fleet.requests[first] = asked
+    fleet.becomes(first, S.DONE)
+    fleet.step(SUNDAY)
+    assert fleet.states() == [S.DONE, S.CLAIMED]
+
+
 WINDOW = {"start": "02:00", "end": "04:00"}
 
 
@@ -163,6 +210,51 @@ def test_when_the_window_closes_nothing_starts_and_what_runs_goes_on() -> None:
     assert decision.state.reason == Reason.OUTSIDE_WINDOW
     fleet.step(SUNDAY.replace(day=5))
     assert fleet.states() == [S.DONE, S.CLAIMED, S.PENDING], "what is left starts when it opens again"
+
+
+def paused(fleet: Fleet) -> list[bool]:
+    return [r.paused for r in fleet.requests.values() if r is not None]
+
+
+def test_outside_the_window_the_next_run_of_a_matrix_waits_too() -> None:
+    fleet = Fleet(3, maxConcurrent=2, window=WINDOW)
+    fleet.step(SUNDAY)
+    fleet.becomes(names(3)[0], S.RUNNING)
+    fleet.step(SUNDAY)
+    assert paused(fleet) == [False, False]
+    fleet.step(SUNDAY.replace(hour=4))
+    assert paused(fleet) == [True, True]
+    assert fleet.step(SUNDAY.replace(hour=5)).turn == (), "told once"
+    fleet.step(SUNDAY.replace(day=5))
+    assert paused(fleet) == [False, False]
+
+
+def test_suspended_the_next_run_of_a_matrix_waits_too() -> None:
+    fleet = Fleet(1)
+    fleet.step(SUNDAY)
+    fleet.becomes(names(1)[0], S.RUNNING)
+    fleet.spec["suspend"] = True
+    fleet.step(SUNDAY)
+    assert paused(fleet) == [True]
+    fleet.spec["suspend"] = False
+    fleet.step(SUNDAY)
+    assert paused(fleet) == [False]
+
+
+def test_a_budget_that_is_spent_pauses_nobody() -> None:
+    fleet = Fleet(2, maxConcurrent=1, budget={"maxCost": "15"})
+    fleet.step(SUNDAY)
+    fleet.becomes(names(2)[0], S.RUNNING, cost="20")
+    assert fleet.step(SUNDAY).turn == ()
+
+
+def test_who_has_a_place_and_was_not_asked_is_asked_when_the_window_opens() -> None:
+    fleet = Fleet(1, window=WINDOW)
+    fleet.step(SUNDAY, ask=False)
+    fleet.step(SUNDAY.replace(hour=4))
+    assert fleet.requests[names(1)[0]] is None
+    fleet.step(SUNDAY.replace(day=5))
+    assert fleet.requests[names(1)[0]] is not None
 
 
 def test_no_wave_begins_while_one_is_under_way() -> None:
@@ -249,6 +341,55 @@ def test_what_active_runs_may_still_cost_is_spent_already() -> None:
     assert decision.wave is not None
     assert [m.state for m in decision.wave.members] == [S.DONE, S.CLAIMED, S.PENDING, S.PENDING]
     assert decision.state.reason == Reason.BUDGET_REACHED
+
+
+def dear(count: int, takes: str, **spec: Any) -> Fleet:
+    """A fleet of schedules whose runs may take so much each."""
+    fleet = Fleet(0, **spec)
+    fleet.candidates = tuple(Candidate(name, takes=Decimal(takes)) for name in names(count))
+    fleet.requests = dict.fromkeys(names(count))
+    return fleet
+
+
+def test_places_are_taken_only_for_as_long_as_the_money_lasts_for_what_each_may_take() -> None:
+    fleet = dear(4, "0.60", maxConcurrent=3, budget={"maxCost": "1.00"})
+    decision = fleet.step(SUNDAY, ask=False)
+    assert fleet.states() == [S.CLAIMED, *[S.PENDING] * 3]
+    assert decision.state.reason == Reason.BUDGET_REACHED
+    assert "0.60 of 1.00 is spent this month, or will be, and team-01/weekly may take 0.60" in fleet.status.message
+    fleet.step(SUNDAY)
+    assert fleet.states() == [S.CLAIMED, *[S.PENDING] * 3], "who was not asked yet counts as well"
+    fleet.becomes(names(4)[0], S.DONE, cost="0.10")
+    fleet.step(SUNDAY)
+    assert fleet.states() == [S.DONE, S.CLAIMED, S.PENDING, S.PENDING]
+
+
+def test_who_may_take_more_than_a_month_has_is_skipped_and_holds_up_nobody() -> None:
+    fleet = dear(2, "5", maxConcurrent=1, budget={"maxCost": "10"})
+    first, second = fleet.candidates
+    fleet.candidates = (replace(first, takes=Decimal(20)), second)
+    fleet.step(SUNDAY)
+    fleet.step(SUNDAY)
+    assert fleet.states() == [S.SKIPPED, S.CLAIMED]
+    assert fleet.wave.members[0].message == "BudgetReached: its runs may take 20, and the wave 10 in a month."
+
+
+@pytest.mark.parametrize(
+    ("now", "marked", "expected"),
+    [(SATURDAY, None, False), (SUNDAY, None, True), (SATURDAY, "now", True)],
+    ids=["not its time", "its time", "by hand"],
+)
+def test_who_is_selected_matters_only_when_a_wave_may_begin(now: datetime, marked: str | None, expected: bool) -> None:
+    fleet = Fleet(1)
+    fleet.annotations = {"attune.dev/trigger": marked} if marked else {}
+    assert may_begin(fleet.seen(now)) is expected
+
+
+def test_what_a_matrix_may_take_is_known_without_making_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(matrix.itertools, "product")
+    values = {name: [f"v{i}" for i in range(64)] for name in ("a", "b", "c", "d")}
+    template = {"matrix": values, "spec": {"budget": {"maxCost": "1"}}}
+    assert member_view(schedule(jobTemplate=template)).takes == 64**4
 
 
 ESTIMATED = {"name": "a", "created": True, "trigger": "Wave", "time": "2026-01-04T02:00:00Z", "wave": "w/1"}

@@ -1,6 +1,7 @@
 """The evaluation as a stage: every metric, baselines, slices, forgetting, people, the gate, and what is left behind."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def rows() -> list[dict[str, Any]]:
 
 
 def prepared(folder: Path, *, chat: bool = False, **changes: Any) -> dict[str, Any]:
-    make.make_model(folder / "model")
+    if not (folder / "model").exists():  # written again it is another one, as adapters of it see it
+        make.make_model(folder / "model")
     data: list[Any] = make.chat_rows() if chat else rows()
     make.write_jsonl(folder / "data" / "train.jsonl", data)
     make.write_jsonl(
@@ -354,6 +356,36 @@ def test_an_earlier_run_s_adapter_is_a_baseline_on_the_same_base(
     assert against.baseline == "champion"
     assert against.value > base.value, "the champion had learnt, and is not the base"
     assert against.delta < 0
+
+
+@pytest.mark.parametrize(
+    ("file", "left_out"),
+    [
+        pytest.param("model.safetensors", True, id="weights"),
+        pytest.param("README.md", False, id="a-file-that-nothing-reads"),
+    ],
+)
+def test_an_adapter_is_not_laid_over_a_base_that_was_replaced_in_place(
+    tmp_path: Path, file: str, left_out: bool
+) -> None:
+    champion = prepared(tmp_path, evaluation={"metrics": [{"name": "Accuracy"}]})
+    champion["run"]["id"] = "champion"
+    make.run_stages(champion)
+    with (tmp_path / "model" / file).open("ab"):
+        os.utime(tmp_path / "model" / file, (1, 1))
+    baselines = [{"name": "champion", "source": f"file://{tmp_path}/out/runs/champion/model/"}]
+    gate = {"require": [{"metric": "Accuracy", "over": "champion", "maxRegression": 0.9}]}
+    evaluation = {"metrics": [{"name": "Accuracy"}], "baselines": baselines, "gate": gate}
+    made = prepared(tmp_path, evaluation=evaluation)
+    make.run_stages(made, TRAINED)
+    outcome, code = make.run_stage(made, Stage.EVALUATE)
+
+    assert code == 0, outcome.message
+    assert ("champion" in {r.baseline for r in outcome.evaluation}) is not left_out
+    told = " ".join(report(tmp_path)["notices"])
+    assert ("Baseline champion is left out" in told and f"{file} changed there since" in told) is left_out
+    assert (report(tmp_path)["verdict"] == Verdict.INCONCLUSIVE) is left_out
+    assert ("champion is left out" in page(tmp_path)) is left_out
 
 
 @pytest.mark.parametrize("labels", ["same", "others"])

@@ -10,10 +10,12 @@ import pytest
 import trainer_factories as make
 from attune_contract.datafacts import DataFacts
 from attune_contract.enums import Stage
+from attune_trainer.storage.file import FileStore
 
 
-def polled(folder: Path, train: list[str]) -> DataFacts:
-    outcome, code = make.run_stage(make.document(folder, dataset={"train": train}), Stage.POLL)
+def polled(folder: Path, train: list[str], known: dict[str, Any] | None = None) -> DataFacts:
+    made = {**make.document(folder, dataset={"train": train}), **({"knownData": known} if known else {})}
+    outcome, code = make.run_stage(made, Stage.POLL)
     assert code == 0, outcome.message
     assert outcome.data is not None
     return outcome.data
@@ -48,6 +50,19 @@ def test_the_digest_follows_the_objects_and_nothing_else(tmp_path: Path) -> None
     assert polled(tmp_path, uris) == first
     make.write_jsonl(data / "a.jsonl", make.colour_rows()[:-1])
     assert polled(tmp_path, uris).digest != first.digest
+
+
+def test_data_that_is_known_is_listed_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "data"
+    make.write_jsonl(data / "a.jsonl", make.colour_rows())
+    first = polled(tmp_path, [f"file://{data}/"])
+    known = {"digest": first.digest, "rows": first.rows}
+    with monkeypatch.context() as patched:
+        patched.setattr(FileStore, "open", None)
+        patched.setattr(FileStore, "get", None)
+        assert polled(tmp_path, [f"file://{data}/"], known) == first
+    make.write_jsonl(data / "b.jsonl", make.colour_rows()[:3])
+    assert polled(tmp_path, [f"file://{data}/"], known).rows == first.rows + 3
 
 
 @pytest.mark.parametrize("named", ["a.jsonl", "empty/"])

@@ -24,7 +24,8 @@ from attune_trainer.evaluation.general import General
 from attune_trainer.evaluation.kinds.base import Given
 from attune_trainer.evaluation.kinds.select import kind_for
 from attune_trainer.evaluation.kinds.supervised import SOME_MORE
-from attune_trainer.evaluation.others import source_of
+from attune_trainer.evaluation.needs import baselines
+from attune_trainer.evaluation.others import base_of, source_of
 from attune_trainer.evaluation.sides import BASE, TUNED, Models, Side
 from attune_trainer.evaluation.textmetrics import human, judgements
 from attune_trainer.evaluation.textmetrics.human import HumanPreference
@@ -75,7 +76,7 @@ def of(context: Context, given: tuple[Artifact, ...], base: models.BaseModel, pl
     test = context.run.fetch(inputs.demand(given, layout.TEST_DATA), context.scratch / "test.parquet")
     plain = given_of(context.config.workload, base, place, train, test)
     examples = plain.held_out()
-    notices = _leaks(context, train, examples)
+    notices = list(_leaks(context, train, examples))
     kind = kind_for(plain)
     givens = {BASE: plain, TUNED: plain}
     sides, others = [Side(BASE, kind)], list[Side]()
@@ -83,6 +84,9 @@ def of(context: Context, given: tuple[Artifact, ...], base: models.BaseModel, pl
         if asked.name == BASE:
             continue
         model = _fetched(context, asked, base) if asked.source else None
+        if model and (changed := _changed(context, asked, model, base)):
+            notices.append(_left_out(asked, base, changed))
+            continue
         whole = model is not None and not model.listing.is_adapter
         own = given_of(work, model, place, train, test) if model and whole else plain
         if model and work.resolved_classification().style is ClassificationStyle.HEAD and plain.labels:
@@ -91,7 +95,7 @@ def of(context: Context, given: tuple[Artifact, ...], base: models.BaseModel, pl
         givens[asked.name] = own
         alike = own is plain
         (others if model else sides).append(Side(asked.name, kind if alike else kind_for(own), model))
-    return Setting((*sides, Side(TUNED, kind), *others), givens, tuple(examples), notices)
+    return Setting((*sides, Side(TUNED, kind), *others), givens, tuple(examples), tuple(notices))
 
 
 def given_of(work: Workload, base: models.BaseModel, place: Device, train: Path, test: Path) -> Given:
@@ -154,6 +158,24 @@ def _on_base(asked: Baseline, adapter: models.BaseModel, base: models.BaseModel)
             f"is {base.listing.source}. Only adapters of the same model can be compared; publish it as Merged or Both."
         )
     return adapter
+
+
+def _changed(context: Context, asked: Baseline, model: models.BaseModel, base: models.BaseModel) -> list[str]:
+    """Files of the run's base that are others than those an earlier run's adapter was trained on."""
+    before = base_of(context.config, context.stores, str(asked.source)) if model.listing.is_adapter else None
+    if before is None:
+        return []
+    now, code = base.listing.files, base.trust_remote_code
+    names = (name for name in {*before, *now} if models.wanted(name, weights=True, code=code))
+    return sorted(name for name in names if before.get(name) != now.get(name))
+
+
+def _left_out(asked: Baseline, base: models.BaseModel, changed: list[str]) -> str:
+    return (
+        f"Baseline {asked.name} is left out, and what the gate requires over it is not measured: {asked.source} is an "
+        f"adapter of {base.listing.source} as it was, and {', '.join(changed[:_NAMED])} changed there since. Put the "
+        "model back, or publish as Merged or Both, which is compared whatever becomes of the base."
+    )
 
 
 def _demand_same_labels(asked: Baseline, model: models.BaseModel, own: Given) -> None:
@@ -242,7 +264,7 @@ def people(context: Context, given: tuple[Artifact, ...], made: Setting) -> Peop
     target = context.run.fetch(kept, context.scratch / f"judgements{kind}")
     rows = tuple(example.row_id for example in made.examples)
     names = [side.name for side in made.sides if not side.is_tuned]
-    found = judgements.read(target, rows, names, asked.ratings)
+    found = judgements.read(target, rows, baselines(work), asked.ratings)
     judged = {name: human.against(found, name) for name in names}
     return People(HumanPreference(found.kind), rows, {n: said for n, said in judged.items() if said is not None})
 
@@ -266,13 +288,21 @@ def keys(context: Context, given: tuple[Artifact, ...], made: Setting, side_mode
         general.NAME: {**common, "data": _digests(given, (layout.GENERAL_DATA,)), "model": [base, tuned]}
     }
     for side in made.sides:
-        model = [base, tuned] if side.is_tuned else [side.source.listing.digest if side.source else base]
+        model = [base, tuned] if side.is_tuned else _weights(side, base)
         prompting = made.givens[side.name].prompting
         # Examples are drawn from train, and labels may be those that it has; otherwise what is learnt is of no account.
         reads_train = bool(prompting.shots) or work.method is Method.CLASSIFICATION
         rows = _digests(given, (layout.TEST_DATA, *((layout.TRAIN_DATA,) if reads_train else ())))
         found[side.name] = {**common, "data": rows, "model": model, "before": prompting.document()}
     return found
+
+
+def _weights(side: Side, base: str) -> list[str]:
+    """What identifies the weights of a baseline: of an adapter, those below it too."""
+    if side.source is None:
+        return [base]
+    own = side.source.listing
+    return [own.digest, base] if own.is_adapter else [own.digest]
 
 
 def _digests(given: tuple[Artifact, ...], paths: Sequence[str]) -> dict[str, str]:

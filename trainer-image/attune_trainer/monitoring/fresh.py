@@ -44,6 +44,7 @@ class Fresh:
         invalid_rows: rows that cannot be read.
         problems: the first of what is wrong.
         files: how many files were read.
+        learnt: how many of those that are looked at, with the right answer, a version has learnt.
     """
 
     examples: tuple[Any, ...]
@@ -55,6 +56,7 @@ class Fresh:
     invalid_rows: int
     problems: tuple[RowError, ...]
     files: int
+    learnt: int = 0
 
     @property
     def labelled(self) -> tuple[Any, ...]:
@@ -116,7 +118,7 @@ def read(context: Context, look: Look, work: Workload) -> Fresh:
     folder.mkdir()
     problems = ProblemLog(folder / "problems.jsonl")
     start, end = window_of(look)
-    files = [file for file in _find(context, look, problems) if _may_have(file, start, end)]
+    files = [file for file in _find(context, look, problems) if _may_have(file, look, start, end)]
     work = work.model_copy(update={"dataset": work.dataset.model_copy(update={"train": (look.source,), "test": ()})})
     path = folder / "rows.parquet"
     reader = _read(files, work, problems, path, folder)
@@ -131,9 +133,9 @@ def _find(context: Context, look: Look, problems: ProblemLog) -> tuple[DataFile,
     return found.files
 
 
-def _may_have(file: DataFile, start: datetime, end: datetime) -> bool:
+def _may_have(file: DataFile, look: Look, start: datetime, end: datetime) -> bool:
     """Whether a file may have recent rows: one whose name has no day may always."""
-    day = dropped.day_of(file.info.uri)
+    day = dropped.day_of(file.info.uri, look.source)
     return day is None or dropped.day_overlaps(day, start, end)
 
 

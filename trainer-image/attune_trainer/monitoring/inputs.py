@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from attune_contract.monitoring import FEW_WORDS, InputDrift
+from attune_contract.monitoring import FEW_WORDS, NAMED_IN, InputDrift
 from attune_trainer.monitoring import levels
 
 Floats = NDArray[np.float64]
@@ -31,9 +31,8 @@ Parts = NDArray[np.int64]
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 _MOST_WORDS = 20_000
-_NAMED_IN = 5
-"""Rows that a word must be in to be named: what one person wrote stays out of status."""
-_PARTS = 8
+LEAST = _PARTS = 8
+"""Rows that either side must have: one for each part."""
 _STRENGTH = 0.1
 """Inverse of the L2 penalty: with a few hundred rows and thousands of words, a strong one finds more."""
 _AT_ONCE = 2_000_000  # numbers in memory
@@ -43,8 +42,8 @@ def compare(train: Sequence[str], recent: Sequence[str], level: float, seed: int
     """Whether recent prompts can be told from those of training.
 
     Args:
-        train: prompts of training rows.
-        recent: recent prompts.
+        train: prompts of training rows, `LEAST` of them or more.
+        recent: recent prompts, as many or more.
         level: largest p-value that counts as drift.
         seed: of parts and permutations.
     """
@@ -149,7 +148,7 @@ def _moved(rows: Any, is_recent: Flags, names: Any) -> tuple[tuple[str, ...], tu
     weights = _classifier(rows, is_recent).coef_[0]
     apart = np.asarray(rows[is_recent].mean(axis=0) - rows[~is_recent].mean(axis=0)).ravel()
     part = weights * apart
-    often = np.asarray((rows > 0).sum(axis=0)).ravel() >= _NAMED_IN
+    often = np.asarray((rows > 0).sum(axis=0)).ravel() >= NAMED_IN
     order = [i for i in np.argsort(-part) if part[i] > 0 and often[i]]
     more = tuple(str(names[i]) for i in order if apart[i] > 0)
     less = tuple(str(names[i]) for i in order if apart[i] < 0)

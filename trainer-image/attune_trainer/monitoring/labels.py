@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from attune_contract.monitoring import FEW_LABELS, LabelShift, MovedLabel
+from attune_contract.monitoring import FEW_LABELS, NAMED_IN, LabelShift, MovedLabel
 from attune_trainer.monitoring import levels
 
 Counts = NDArray[np.int64]
@@ -44,13 +44,14 @@ def compare(train: Mapping[str, int], recent: Mapping[str, int], level: float, s
     )
     drawn = psi(before + now - drawn_now, drawn_now)
     p_value = levels.p_value(found, drawn.tolist())
+    drifted = p_value <= level
     return LabelShift(
         psi=round(found, 4),
         threshold=round(float(np.quantile(drawn, 1 - level, method="higher")), 4),
         p_value=float(f"{p_value:.4g}"),
         rows=int(now.sum()),
-        drifted=p_value <= level,
-        moved=_moved(names, before, now),
+        drifted=drifted,
+        moved=_moved(names, before, now) if drifted else (),
     )
 
 
@@ -82,10 +83,9 @@ def _table(train: Mapping[str, int], recent: Mapping[str, int]) -> tuple[list[st
 
 
 def _moved(names: list[str], before: Counts, now: Counts) -> tuple[MovedLabel, ...]:
+    """The labels whose share moved most. One that few rows have is not named: it may be a text that somebody wrote."""
     p, q = before / before.sum(), now / now.sum()
-    order = np.argsort(-np.abs(q - p), kind="stable")[:FEW_LABELS]
+    order = [i for i in np.argsort(-np.abs(q - p), kind="stable") if q[i] != p[i] and before[i] + now[i] >= NAMED_IN]
     return tuple(
-        MovedLabel(label=names[i], before=round(float(p[i]), 4), now=round(float(q[i]), 4))
-        for i in order
-        if q[i] != p[i]
+        MovedLabel(label=names[i], before=round(float(p[i]), 4), now=round(float(q[i]), 4)) for i in order[:FEW_LABELS]
     )

@@ -1,5 +1,6 @@
 """One look, from rows and figures to what the resource's status says. No I/O."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ class Reference:
     """What recent rows are held against.
 
     Args:
-        prompts: of the champion's training rows, or of some by lot.
-        labels: its training rows by label; empty where rows have none.
+        prompts: of the champion's training data, held-out rows among them; or of some of its rows by lot.
+        labels: the same rows by label, all of them; empty where rows have none.
         figures: the champion on the held-out rows that it was evaluated on; None where nothing is held against it.
     """
 
@@ -54,6 +55,11 @@ def label_of(method: Method, example: Any) -> str | None:
         return None
     stratum: str | None = example.stratum()
     return example.answer_text().strip() if method is Method.SFT else stratum
+
+
+def most_labels(method: Method) -> float:
+    """So many different labels are labels: of Classification as many as there are, of supervised answers a few."""
+    return MOST_ANSWERS if method is Method.SFT else math.inf
 
 
 def labels_of(method: Method, examples: Sequence[Any]) -> dict[str, int]:
@@ -79,16 +85,16 @@ def conclude(
         measured: figures of each variant on the labelled ones; the same rows for all.
     """
     few = fresh.rows < look.min_rows
-    known = dict(reference.labels) if len(reference.labels) <= MOST_ANSWERS else {}
+    known = dict(reference.labels) if len(reference.labels) <= most_labels(method) else {}
     recent = labels_of(method, fresh.labelled) if known else {}
     champion = measured.get(Variant.CHAMPION)
-    labelled = len(fresh.labelled)
-    ask_metrics = champion is not None and reference.figures is not None and labelled >= look.min_rows
-    ask_labels = bool(known) and labelled >= look.min_rows
+    ask_inputs = not few and len(reference.prompts) >= inputs.LEAST
+    ask_metrics = champion is not None and reference.figures is not None and champion.rows >= look.min_rows
+    ask_labels = bool(known) and len(fresh.labelled) >= look.min_rows
     names = tuple(champion.shapes) if champion is not None and ask_metrics else ()
-    level = levels.share(look.false_alarms, inputs=not few, labels=ask_labels, metrics=len(names))
+    level = levels.share(look.false_alarms, inputs=ask_inputs, labels=ask_labels, metrics=len(names))
     prompts = [example.prompt_text() for example in fresh.examples]
-    moved = None if few else inputs.compare(reference.prompts, prompts, level.inputs, look.seed)
+    moved = inputs.compare(reference.prompts, prompts, level.inputs, look.seed) if ask_inputs else None
     shifted = labels.compare(known, recent, level.labels, look.seed) if ask_labels else None
     dropped = _dropped(names, reference.figures, champion, level.metric, look.seed)
     found = Monitoring(
@@ -104,7 +110,7 @@ def conclude(
         variants=_variants(look, fresh, measured),
         comparisons=_comparisons(fresh, measured, look.seed),
     )
-    return found.model_copy(update={"sentence": in_words(found, look)})
+    return found.model_copy(update={"sentence": in_words(found, look, fresh.learnt)})
 
 
 def compare(look: Look, fresh: Fresh, measured: Mapping[Variant, Measured]) -> Monitoring:
@@ -127,8 +133,14 @@ def compare(look: Look, fresh: Fresh, measured: Mapping[Variant, Measured]) -> M
     )
 
 
-def in_words(found: Monitoring, look: Look) -> str:
-    """What a look says, in a sentence or two."""
+def in_words(found: Monitoring, look: Look, learnt: int) -> str:
+    """What a look says, in a sentence or two.
+
+    Args:
+        found: all else that it says.
+        look: what was asked.
+        learnt: labelled rows that were left out of figures.
+    """
     if not found.enough:
         return f"{found.rows} recent rows are too few to tell of drift; {look.min_rows} are needed."
     parts = [_of_metric(d) for d in found.metrics if d.dropped]
@@ -136,7 +148,10 @@ def in_words(found: Monitoring, look: Look) -> str:
         parts.append(_of_inputs(found.inputs))
     if found.labels and found.labels.drifted:
         parts.append(_of_labels(found.labels))
-    asked = f"{found.rows} recent rows ({found.labelled_rows} of them labelled)"
+    left_out = f"; {learnt} that a version has learnt are not evaluated" if learnt else ""
+    asked = f"{found.rows} recent rows ({found.labelled_rows} of them labelled{left_out})"
+    if found.inputs is None:
+        parts.append(f"prompts are not compared, for the champion has fewer than {inputs.LEAST} rows of training data")
     return f"{asked}: {'; '.join(parts)}." if parts else f"{asked}: nothing has moved."
 
 
@@ -187,7 +202,7 @@ def _variant(variant: Variant, version: str, fresh: Fresh, measured: Measured | 
     return VariantFigures(
         variant=variant,
         version=version,
-        rows=len(next(iter(measured.figures.values()))) if measured and measured.figures else 0,
+        rows=measured.rows if measured else 0,
         metrics={name: _short(value) for name, value in values.items() if np.isfinite(value)},
         answered=fresh.by_variant[variant],
         ratings=len(given),

@@ -1,7 +1,7 @@
 """Published versions: verified by the digest that the operator recorded, fetched, and asked about rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from attune_trainer import digests, models
 from attune_trainer.artifacts import RunFiles
 from attune_trainer.context import Context
 from attune_trainer.data import canonical
+from attune_trainer.data.examples import digest
 from attune_trainer.distributed import Process
 from attune_trainer.errors import DigestMismatchError, ObjectNotFoundError
 from attune_trainer.evaluation import comparison, setting
@@ -43,10 +44,18 @@ class Version:
     files: RunFiles
     """Of the run that published it."""
 
-    def artifact(self, path: str) -> Artifact:
-        """What its run left at a path, as its manifest has it."""
+    def find(self, path: str) -> Artifact | None:
+        """What its run left at a path, as its manifest has it; None where it left nothing there."""
         given = [Artifact.model_validate(each) for each in self.manifest["artifacts"]]
-        found = next((artifact for artifact in given if artifact.path == path), None)
+        return next((artifact for artifact in given if artifact.path == path), None)
+
+    def artifact(self, path: str) -> Artifact:
+        """The same of what every run leaves.
+
+        Raises:
+            DigestMismatchError: it is not there.
+        """
+        found = self.find(path)
         if found is None:
             raise DigestMismatchError(f"{self.files.uri(layout.MANIFEST)}: it names no {path}, which every run leaves.")
         return found
@@ -64,6 +73,11 @@ class Measured:
 
     figures: Mapping[str, Floats]
     shapes: Mapping[MetricName, Shape]
+
+    @property
+    def rows(self) -> int:
+        """How many rows it was asked."""
+        return len(next(iter(self.figures.values()), ()))
 
     def value(self, name: MetricName) -> float:
         """The metric over all rows."""
@@ -142,9 +156,28 @@ class Loaded:
         kind = canonical.kind_of(self.version.work.method)
         return [row for index, row in enumerate(canonical.read(path, kind)) if index in chosen]
 
+    def drawn_from(self) -> tuple[Path, ...]:
+        """Parquet files of all rows of its training data: those learnt, and those that its run kept apart from them.
+
+        A split keeps each prompt on one side, so either side alone has popular prompts too often or not at all.
+        """
+        own_test = () if self.version.work.dataset.test else (self._fetch(layout.TEST_DATA),)
+        return (*self._learnt_from(), *own_test)
+
+    def learnt(self, wanted: Collection[str]) -> set[str]:
+        """Of some rows, by `examples.digest`, those that it has learnt, or that its weights were chosen by."""
+        kind = canonical.kind_of(self.version.work.method)
+        return {
+            key for path in self._learnt_from() for row in canonical.read(path, kind) if (key := digest(row)) in wanted
+        }
+
+    def _learnt_from(self) -> tuple[Path, ...]:
+        kept_apart = self.version.find(layout.VALIDATION_DATA) is not None
+        return (self.train, self._fetch(layout.VALIDATION_DATA)) if kept_apart else (self.train,)
+
     def _fetch(self, path: str) -> Path:
         target = self.context.scratch / f"{self.version.published.variant}-{Path(path).name}"
-        return self.version.files.fetch(self.version.artifact(path), target)
+        return target if target.exists() else self.version.files.fetch(self.version.artifact(path), target)
 
     def _given(self, rows: Path) -> Given:
         given = setting.given_of(self.version.work, self.base, self.weights.place, self.train, rows)

@@ -4,7 +4,7 @@ Names carry the run, so that a server never sees other weights under a name that
 what they have loaded under a name for as long as they run.
 """
 
-import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,21 @@ import yaml
 from attune_contract import layout, uris
 from attune_contract.enums import OutputFormat
 from attune_contract.runconfig import RunConfig
-from attune_contract.serving import Server, needed_rank, refusals
+from attune_contract.serving import VLLM_RANKS, Server, needed_rank, refusals, served_name
 from attune_trainer.publishing import usage
 
 FOLDER = Path(layout.SERVING).name
-_HASH = 8
-_LONGEST = 54  # a Kubernetes name has 63 characters at most
+OLLAMA_ADAPTERS = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "Gemma2ForCausalLM"})
+"""Architectures whose adapters Ollama converts (its `ConvertAdapter`): those that it calls llama and gemma2."""
 
 
-def write(config: RunConfig, labels: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+def write(config: RunConfig, labels: tuple[str, ...], base: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
     """Fills `serving/` of a model's folder; a server that cannot load the model gets a note why instead.
 
     Args:
         config: the run.
         labels: of Classification, in the order of their numbers.
+        base: the base model's config.json.
         folder: the model's.
 
     Returns:
@@ -37,7 +38,7 @@ def write(config: RunConfig, labels: tuple[str, ...], folder: Path) -> tuple[str
     made = {
         "vllm.yaml": _or_why(config, Server.VLLM, _vllm),
         "kserve.yaml": _or_why(config, Server.KSERVE, _kserve),
-        "Modelfile": _or_why(config, Server.OLLAMA, _modelfile),
+        "Modelfile": _or_why(config, Server.OLLAMA, lambda config: _modelfile(config, base)),
         "transformers_example.py": usage.code(config.workload, labels) + "\n",
         "README.md": _readme(config),
     }
@@ -48,18 +49,15 @@ def write(config: RunConfig, labels: tuple[str, ...], folder: Path) -> tuple[str
 
 def immutable_name(config: RunConfig) -> str:
     """The model's name for servers: the TunedModel's or the run's, and the run's id."""
-    name = re.sub(r"[^a-z0-9-]", "-", (config.workload.output.register_ or config.run.name).lower())
-    tail = re.sub(r"[^a-z0-9]", "", config.run.id.lower())[:_HASH]
-    return f"{name[:_LONGEST].strip('-')}-{tail}"
+    return served_name(config.workload.output.register_ or config.run.name, config.run.id)
 
 
-def _or_why(config: RunConfig, server: Server, make: Any) -> str:
-    most = needed_rank(config.workload.tuning.rank)  # as it must be started for this adapter
+def _or_why(config: RunConfig, server: Server, make: Callable[[RunConfig], str]) -> str:
+    most = needed_rank(config.workload.tuning.rank) or VLLM_RANKS[-1]  # as it must be started for this adapter
     found = refusals(server, most, config.workload)
     if found:
         return "".join(f"# {server} cannot load this model. {refusal}\n" for refusal in found)
-    text: str = make(config)
-    return text
+    return make(config)
 
 
 def _form(config: RunConfig) -> OutputFormat:
@@ -138,12 +136,13 @@ def _kserve(config: RunConfig) -> str:
     return head + _yaml(service)
 
 
-def _modelfile(config: RunConfig) -> str:
+def _modelfile(config: RunConfig, base: Mapping[str, Any]) -> str:
     """Paths are relative to the Modelfile, so it works wherever the folder was copied to."""
     name = immutable_name(config)
     lines = [f"# ollama create {name} -f Modelfile"]
     if _form(config) is OutputFormat.ADAPTER:
         lines += [
+            *_doubts(base),
             f"# FROM must be the very model that the adapter was trained on, as safetensors: {_base(config)}",
             "FROM ../../base",
             "ADAPTER ..",
@@ -151,6 +150,17 @@ def _modelfile(config: RunConfig) -> str:
     else:
         lines.append("FROM ..")
     return "\n".join([*lines, "PARAMETER temperature 0", ""])
+
+
+def _doubts(base: Mapping[str, Any]) -> list[str]:
+    """A comment on an adapter over an architecture that Ollama did not know when this was written."""
+    kinds = base.get("architectures") or ["(unknown)"]
+    if OLLAMA_ADAPTERS.intersection(kinds):
+        return []
+    return [
+        f"# Ollama makes adapters of Llama, Mistral and Gemma 2, and this one's base is {', '.join(map(str, kinds))}.",
+        '# If it says "unsupported architecture", publish the whole model: Merged or Both (spec.output.format).',
+    ]
 
 
 def _labels(config: RunConfig) -> dict[str, str]:

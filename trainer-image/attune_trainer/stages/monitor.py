@@ -1,6 +1,7 @@
 """Monitor: published versions on the rows that applications dropped lately. Nothing is trained or published."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from attune_contract import layout, uris
@@ -10,6 +11,7 @@ from attune_contract.outcome import Outcome
 from attune_trainer import digests
 from attune_trainer.context import Context
 from attune_trainer.data import canonical
+from attune_trainer.data.examples import digest
 from attune_trainer.errors import InvalidConfigurationError
 from attune_trainer.monitoring import fresh, look, versions
 from attune_trainer.monitoring.fresh import FIELD, Fresh
@@ -110,13 +112,14 @@ def _see(context: Context, asked: Look) -> _Seen:
     if rows.rows < asked.min_rows:
         return _Seen(champion, rows, Reference((), {}, None), {}, ())
     loaded = [versions.load(context, version) for version in read]
-    reference = _reference(loaded[0], asked)
-    rows_asked = _askable(champion, rows, read)
+    known = reference(loaded[0], asked)
+    rows_asked, learnt = _unlearnt(loaded, _askable(champion, rows, read))
+    rows = replace(rows, learnt=learnt)
     if not rows_asked or (len(rows_asked) < asked.min_rows and len(read) == 1):
-        return _Seen(champion, rows, reference, {}, ())
+        return _Seen(champion, rows, known, {}, ())
     measured, notices = _measured(loaded, rows_asked)
     held_out = loaded[0].measure(loaded[0].held_out(asked.max_rows, asked.seed), "held-out")
-    return _Seen(champion, rows, Reference(reference.prompts, reference.labels, held_out), measured, notices)
+    return _Seen(champion, rows, replace(known, figures=held_out), measured, notices)
 
 
 def _compare(context: Context, asked: Look) -> _Seen:
@@ -139,18 +142,18 @@ def _measured(loaded: list[Loaded], rows: list[Any]) -> tuple[dict[Variant, Meas
     return {each.version.published.variant: each.measure(rows, "rows") for each in alike}, notices
 
 
-def _reference(champion: Loaded, asked: Look) -> Reference:
-    """The training rows of the champion: prompts of some by lot, labels of all."""
+def reference(champion: Loaded, asked: Look) -> Reference:
+    """The training data of the champion: prompts of some rows by lot, labels of all."""
     method, kind = champion.version.work.method, canonical.kind_of(champion.version.work.method)
-    count = canonical.count(champion.train)
-    chosen = fresh.sample(list(range(count)), asked.max_rows, asked.seed)
+    paths = champion.drawn_from()
+    chosen = fresh.sample(list(range(sum(map(canonical.count, paths)))), asked.max_rows, asked.seed)
     prompts: list[str] = []
     labels: dict[str, int] = {}
-    for index, row in enumerate(canonical.read(champion.train, kind)):
+    for index, row in enumerate(chain.from_iterable(canonical.read(path, kind) for path in paths)):
         if index in chosen:
             prompts.append(row.prompt_text())
         label = look.label_of(method, row)
-        if label is not None and (label in labels or len(labels) <= look.MOST_ANSWERS):
+        if label is not None and (label in labels or len(labels) <= look.most_labels(method)):
             labels[label] = labels.get(label, 0) + 1
     return Reference(prompts, labels, None)
 
@@ -161,6 +164,14 @@ def _askable(champion: Version, rows: Fresh, read: list[Version]) -> list[Any]:
         return list(rows.labelled)
     known = set.intersection(*(set(version.manifest["labels"] or ()) for version in read))
     return [row for row in rows.labelled if row.label in known]
+
+
+def _unlearnt(loaded: list[Loaded], rows: list[Any]) -> tuple[list[Any], int]:
+    """The rows that no version has learnt, and how many others there are: those a version may know by heart."""
+    keys = [digest(row) for row in rows]
+    learnt = set[str]().union(*(each.learnt(set(keys)) for each in loaded))
+    left = [row for row, key in zip(rows, keys, strict=True) if key not in learnt]
+    return left, len(rows) - len(left)
 
 
 def _alike(loaded: list[Loaded]) -> tuple[list[Loaded], tuple[str, ...]]:

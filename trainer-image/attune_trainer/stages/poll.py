@@ -1,11 +1,14 @@
-"""Poll: which training data is there, and how much? Nothing is checked and nothing is written."""
+"""Poll: which training data is there, and how much? Nothing is checked and nothing is written.
+
+Listing tells whether anything changed; files are read only then, to count their rows.
+"""
 
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from attune_contract.datafacts import DataFacts
+from attune_contract.datafacts import DataFacts, KnownData
 from attune_contract.outcome import Outcome
 from attune_trainer import digests, support
 from attune_trainer.context import Context
@@ -21,7 +24,7 @@ _LINES = frozenset({".jsonl"})
 
 
 def run(context: Context) -> Outcome:
-    """Lists the objects of spec.dataset.train, and counts their rows.
+    """Lists the objects of spec.dataset.train, and counts their rows where they are not the ones known.
 
     Raises:
         BlockedError: a person must provide something: Secret, bucket, access.
@@ -35,24 +38,27 @@ def run(context: Context) -> Outcome:
         raise blocked(missing)
     if problems.total:
         raise InvalidDataError(f"{problems.first[0].message} ({problems.summary()})")
-    facts = facts_of(found.files, context.scratch)
+    facts = facts_of(found.files, context.scratch, context.config.known_data)
     told = f"{facts.rows} rows in {facts.objects} objects, {facts.digest.removeprefix(digests.PREFIX)[:12]}."
     return context.outcome(told).model_copy(update={"data": facts})
 
 
-def facts_of(files: Iterable[DataFile], scratch: Path) -> DataFacts:
+def facts_of(files: Iterable[DataFile], scratch: Path, known: KnownData | None = None) -> DataFacts:
     """What there is. An object that is named twice counts once.
 
     Args:
         files: the objects.
         scratch: a folder for copies of files that cannot be streamed.
+        known: what there was; where it is the same still, no file is read.
     """
     once = {file.info.uri: file for file in files}
     lines = sorted(f"{uri} {file.info.etag}\n" for uri, file in once.items())
+    digest = digests.of_bytes("".join(lines).encode())
+    is_known = known is not None and known.digest == digest
     return DataFacts(
-        digest=digests.of_bytes("".join(lines).encode()),
+        digest=digest,
         objects=len(once),
-        rows=sum(_rows(file, scratch) for file in once.values()),
+        rows=known.rows if known and is_known else sum(_rows(file, scratch) for file in once.values()),
         size_bytes=sum(file.info.size for file in once.values()),
     )
 

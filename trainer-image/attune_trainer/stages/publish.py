@@ -53,7 +53,7 @@ def run(context: Context) -> Outcome:
     architecture = Architecture(context.config.workload, labels, padding, base.trust_remote_code)
     _assemble(context, base, architecture, checkpoint, folder)
     (folder / card.FILE).write_text(card.render(context.config, labels, reports), encoding="utf-8")
-    serving.write(context.config, labels, folder)
+    serving.write(context.config, labels, base.config(), folder)
     model = context.run.put_folder(f"{layout.MODEL}/", folder)
     proven = _prove(context, _Subject(base, architecture, given, model), reports["evaluation"])
     files = digests.of_files(folder, digests.files_below(folder))

@@ -12,6 +12,7 @@ import trainer_factories as make
 from attune_contract.enums import MetricName, Stage
 from attune_contract.monitoring import Monitoring, Variant
 from attune_contract.outcome import MAX_BYTES, Outcome
+from attune_trainer.data import canonical
 
 pytestmark = pytest.mark.slow
 
@@ -147,6 +148,39 @@ def test_champion_and_challenger_are_told_apart_by_figures_and_by_ratings(tmp_pa
     assert [len(report(tmp_path)[kind]) for kind in ("looks", "comparisons")] == [1, 1]
 
 
+def test_rows_that_a_version_has_learnt_are_told_and_not_evaluated(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    quick = {"epochs": None, "maxSteps": 1, "validationFraction": 0.1}
+    champion = published(tmp_path, training=quick)
+    later = world(40, 900)
+    make.write_jsonl(tmp_path / "data" / "train.jsonl", [*world(120), *later])
+    challenger = published(tmp_path, "run-2", training=quick)
+    held_out = {
+        turn.content
+        for name in ("run-1", "run-2")
+        for row in canonical.read(tmp_path / "out" / "runs" / name / "data" / "test.parquet", canonical.SUPERVISED)
+        for turn in row.turns[:1]
+    }
+    fresh = world(50, 500)
+    drop(tmp_path, [*later, *world(120)[:30], *fresh])
+    outcome, code = look(tmp_path, champion, challenger)
+    found = said(outcome)
+
+    assert code == 0, outcome.message
+    assert (found.rows, found.labelled_rows) == (120, 120)
+    evaluated = {v.variant: v.rows for v in found.variants}
+    learnt = 120 - evaluated[Variant.CHAMPION]
+    assert evaluated[Variant.CHALLENGER] == evaluated[Variant.CHAMPION]
+    assert 50 <= evaluated[Variant.CHAMPION] <= 50 + sum(r["prompt"] in held_out for r in [*later, *world(120)[:30]])
+    assert f"{learnt} that a version has learnt are not evaluated" in found.sentence
+    assert found.metrics[0].rows == evaluated[Variant.CHAMPION]
+
+    drop(tmp_path, later)
+    outcome, code = look(tmp_path, challenger, at="2026-11-22T04:00:00Z")
+    assert code == 0, outcome.message
+    assert said(outcome).metrics == ()
+
+
 @pytest.mark.parametrize(
     ("rows", "at_most", "labelled"),
     [
@@ -175,17 +209,21 @@ def test_rows_without_answers_tell_of_inputs_and_old_or_broken_ones_of_nothing(t
     champion = published(tmp_path, training={"epochs": None, "maxSteps": 1})
     asked = [{"prompt": row["prompt"], "timestamp": (NOW - timedelta(hours=5)).isoformat()} for row in world(60, 500)]
     old = [{**row, "timestamp": (NOW - timedelta(days=30)).timestamp()} for row in world(5, 700)]
-    drop(tmp_path, [*asked, *old, {"prompt": ""}, {"completion": "x"}])
+    drop(tmp_path, [*asked, *old, {"prompt": ""}, {"completion": "x"}, {"prompt": "x", "timestamp": 10**400}])
     drop(tmp_path, world(50, 800), NOW - timedelta(days=40))
     outcome, code = look(tmp_path, champion)
     found = said(outcome)
 
     assert code == 0, outcome.message
-    assert (found.rows, found.labelled_rows, found.invalid_rows) == (60, 0, 2)
+    assert (found.rows, found.labelled_rows, found.invalid_rows) == (60, 0, 3)
     assert found.inputs is not None
     assert (found.labels, found.metrics) == (None, ())
     assert report(tmp_path)["looks"][0]["files"] == 1
-    assert {p["code"] for p in report(tmp_path)["looks"][0]["problems"]} == {"empty_prompt", "missing_column"}
+    assert {p["code"] for p in report(tmp_path)["looks"][0]["problems"]} == {
+        "empty_prompt",
+        "missing_column",
+        "data_type",
+    }
 
 
 def test_versions_that_read_different_rows_are_not_compared_and_that_is_no_error(tmp_path: Path) -> None:
@@ -231,36 +269,44 @@ def test_a_look_outside_of_what_the_runtime_allows_is_refused(tmp_path: Path) ->
     assert "file:///elsewhere" in outcome.message
 
 
+LEARNT_AND_FRESH = [*world(120), *world(60, 500)]
+
+
 @pytest.mark.parametrize(
     ("method", "rows", "changes"),
     [
         pytest.param(
             "Classification",
-            [{"text": row["prompt"], "label": row["completion"].strip()} for row in world(120)],
+            [{"text": row["prompt"], "label": row["completion"].strip()} for row in LEARNT_AND_FRESH],
             {"classification": {"style": "Head"}},
             id="classification-head",
         ),
         pytest.param(
             "KTO",
-            [{**row, "label": i % 3 > 0} for i, row in enumerate(world(120))],
+            [{**row, "label": i % 3 > 0} for i, row in enumerate(LEARNT_AND_FRESH)],
             {},
             id="kto",
         ),
         pytest.param(
-            "ContinuedPretraining", [{"text": row["prompt"] + row["completion"]} for row in world(120)], {}, id="text"
+            "ContinuedPretraining",
+            [{"text": row["prompt"] + row["completion"]} for row in LEARNT_AND_FRESH],
+            {},
+            id="text",
         ),
     ],
 )
 def test_every_kind_of_row_can_be_looked_at(
     tmp_path: Path, method: str, rows: list[dict[str, Any]], changes: dict[str, Any]
 ) -> None:
-    prepared(tmp_path, rows)
+    prepared(tmp_path, rows[:120])
     quick = {"epochs": None, "maxSteps": 2}
     champion = published(tmp_path, method=method, training=quick, evaluation={"metrics": None}, **changes)
-    drop(tmp_path, rows[:60])
+    drop(tmp_path, rows[120:])
+    if method == "ContinuedPretraining":
+        (tmp_path / "fresh" / "more.txt").write_text("The sky is blue, and the grass is green.")
     outcome, code = look(tmp_path, champion)
     assert code == 0, outcome.message
     found = said(outcome)
-    assert (found.rows, found.drifted) == (60, False)
+    assert (found.rows, found.drifted) == (60 + (method == "ContinuedPretraining"), False)
     assert len(found.metrics) == 1
     assert (found.labels is None) is (method == "ContinuedPretraining")

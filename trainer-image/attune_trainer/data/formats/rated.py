@@ -34,10 +34,10 @@ def _check(row: Row, row_id: str, names: Names) -> Checked:
 def _desirable(row: Row, column: str, desirable_from: float | None) -> bool | Finding:
     if column not in row:
         return missing(row, column)
-    value = _read(row[column]) if isinstance(row, Cells) else row[column]
+    value = read_cell(row[column]) if isinstance(row, Cells) else row[column]
     if isinstance(value, bool):
         return value
-    if not _is_finite(value):
+    if not is_finite(value):
         text = f"{column!r} must be true, false or a number, and is {shown(value)}"
         return Finding("rating_not_a_number", text, column)
     if desirable_from is not None:
@@ -50,7 +50,7 @@ def _desirable(row: Row, column: str, desirable_from: float | None) -> bool | Fi
     return Finding("rating_not_a_number", text + "is wanted: spec.dataset.rating.desirableFrom", column)
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
     """Whether a value is a number that a float can hold: whole numbers of JSON have any length."""
     try:
         return isinstance(value, int | float) and math.isfinite(value)
@@ -58,8 +58,8 @@ def _is_finite(value: Any) -> bool:
         return False
 
 
-def _read(cell: Any) -> Any:
-    """What a cell of a file that knows only text stands for."""
+def read_cell(cell: Any) -> Any:
+    """What a cell of a file that knows only text stands for: true, false, a number, or the text itself."""
     word = cell.strip().lower()
     if word in _WORDS:
         return _WORDS[word]
