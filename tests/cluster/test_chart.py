@@ -29,7 +29,7 @@ def render(cluster: Cluster, *args: str) -> subprocess.CompletedProcess[str]:
         ("get", "finetunejobs.attune.dev", True),
         ("update", "finetunejobs.attune.dev/status", True),
         ("update", "finetunejobs.attune.dev", False),
-        ("delete", "finetunejobs.attune.dev", False),
+        ("delete", "finetunejobs.attune.dev", True),  # those of a schedule, beyond its history limits
         ("patch", "finetunejobs.attune.dev", True),
         ("list", "workloads.kueue.x-k8s.io", True),
         ("update", "workloads.kueue.x-k8s.io", False),

@@ -161,6 +161,8 @@ def test_a_wave_over_forty_namespaces_never_has_more_than_three_active(
         while time.monotonic() < deadline:
             items = cluster.get("ftj", None, all_namespaces="true")["items"]
             active = [i for i in items if i["metadata"]["namespace"] in teams and not over(i)]
+            if len(active) < 3 and not most:
+                continue  # all places are taken once, before any is given back
             most = max(most, len(active))
             for run in active:
                 fleet.end(run["metadata"]["name"], run["metadata"]["namespace"], cost="0.10", published=False)

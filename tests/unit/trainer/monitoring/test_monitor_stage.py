@@ -46,6 +46,12 @@ def world(count: int, seed: int = 0) -> list[dict[str, Any]]:
     ]
 
 
+def unlearnt(count: int) -> list[dict[str, Any]]:
+    """Rows of the same world that are not among those of `prepared`, nor among 40 later ones."""
+    learnt = [*world(120), *world(40, 900)]
+    return [row for row in world(2 * count, 500) if row not in learnt][:count]
+
+
 def drop(folder: Path, rows: list[dict[str, Any]], day: datetime = NOW - timedelta(days=1)) -> None:
     make.write_jsonl(folder / "fresh" / f"{day:%Y-%m-%d}" / "rows.jsonl", rows)
 
@@ -122,7 +128,7 @@ def test_champion_and_challenger_are_told_apart_by_figures_and_by_ratings(tmp_pa
     challenger = published(tmp_path, "run-2", output={"format": "Merged"})
     rows = [
         {**row, "variant": ("champion", "challenger", "base")[i % 3], "rating": (2, 5, 1)[i % 3] - i % 2}
-        for i, row in enumerate(world(90, 500))
+        for i, row in enumerate(unlearnt(90))
     ]
     drop(tmp_path, rows)
     outcome, code = look(tmp_path, champion, challenger)
@@ -150,18 +156,21 @@ def test_champion_and_challenger_are_told_apart_by_figures_and_by_ratings(tmp_pa
 
 def test_rows_that_a_version_has_learnt_are_told_and_not_evaluated(tmp_path: Path) -> None:
     prepared(tmp_path)
-    quick = {"epochs": None, "maxSteps": 1, "validationFraction": 0.1}
-    champion = published(tmp_path, training=quick)
+    quick: dict[str, Any] = {
+        "training": {"epochs": None, "maxSteps": 1},
+        "dataset": {"split": {"validationFraction": 0.1}},
+    }
+    champion = published(tmp_path, **quick)
     later = world(40, 900)
     make.write_jsonl(tmp_path / "data" / "train.jsonl", [*world(120), *later])
-    challenger = published(tmp_path, "run-2", training=quick)
+    challenger = published(tmp_path, "run-2", **quick)
     held_out = {
         turn.content
         for name in ("run-1", "run-2")
         for row in canonical.read(tmp_path / "out" / "runs" / name / "data" / "test.parquet", canonical.SUPERVISED)
         for turn in row.turns[:1]
     }
-    fresh = world(50, 500)
+    fresh = unlearnt(50)
     drop(tmp_path, [*later, *world(120)[:30], *fresh])
     outcome, code = look(tmp_path, champion, challenger)
     found = said(outcome)
