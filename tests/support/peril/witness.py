@@ -77,9 +77,11 @@ class Witness:
 
     async def _follow(self, path: str, taker: Callable[[str, JSON], None]) -> None:
         version = (await self.api.get(path))["metadata"]["resourceVersion"]
-        async for event in self.api.events(path, version, "application/json"):
-            taker(event["type"], event["object"])
-            self._told.set()
+        while True:  # the API server ends each watch after half an hour or more
+            async for event in self.api.events(path, version, "application/json"):
+                taker(event["type"], event["object"])
+                version = event["object"]["metadata"]["resourceVersion"]
+                self._told.set()
 
     def _job(self, happened: str, job: JSON) -> None:
         meta, labels = job["metadata"], job["metadata"]["labels"]
