@@ -66,7 +66,7 @@ async def running(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         runtimes, kueue = Runtimes(client, loop.time), Kueue(client, loop.time)
         controller.on_runtime_change(runtimes.forget)
         warnings, figures = Warnings(client, loop.time), RetrainingMetrics(registry)
-        afterlife, looks = Afterlife(client, runtimes, settings, warnings), Looks(client, warnings)
+        afterlife, looks = Afterlife(client, runtimes, settings, warnings), Looks(client, warnings, kueue)
         runs = Reconciler(client, poller, settings, metrics, runtimes, kueue, warnings, afterlife)
         steps: dict[str, Step] = {
             naming.SCHEDULES: ScheduleReconciler(client, runtimes, looks, settings, figures, clock.now).reconcile,

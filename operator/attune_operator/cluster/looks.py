@@ -7,10 +7,11 @@ from attune_operator.api.finetunejob import Attempt
 from attune_operator.api.meta import ObjectMeta
 from attune_operator.cluster import observe
 from attune_operator.cluster.client import Kube, path_to
+from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.objects import is_ours
 from attune_operator.cluster.warnings import Warnings
 from attune_operator.finetunejob.looking import look_view
-from attune_operator.finetunejob.snapshot import LookView
+from attune_operator.finetunejob.snapshot import JobState, LookView
 from attune_operator.finetunejob.views import job_view, pod_view
 from attune_operator.naming import JOB_NAME_LABEL
 
@@ -21,6 +22,7 @@ class Looks:
 
     client: Kube
     warnings: Warnings
+    kueue: Kueue
 
     async def view(self, owner: ObjectMeta, attempt: Attempt, now: datetime) -> LookView | None:
         """The Job of a look; None where it is not there, or somebody else's.
@@ -36,4 +38,7 @@ class Looks:
         job = job_view(found)
         path = path_to("v1", "pods", owner.namespace, labelSelector=f"{JOB_NAME_LABEL}={attempt.job_name}")
         pods = tuple(pod_view(p) for p in (await self.client.get(path))["items"] if is_ours(p, job.uid))
-        return look_view(attempt, job, pods, await self.warnings.of_start(owner.namespace, job, pods, now))
+        warned = await self.warnings.of_start(owner.namespace, job, pods, now)
+        held = job.state is JobState.SUSPENDED
+        queue = await self.kueue.about(owner.namespace, found, "") if held else None
+        return look_view(attempt, job, pods, warned, queue)

@@ -4,11 +4,17 @@ from attune_operator.api.conditions import Reason
 from attune_operator.api.finetunejob import Attempt
 from attune_operator.finetunejob.classify import Ending, completed, failed
 from attune_operator.finetunejob.retries import NOT_COUNTED
-from attune_operator.finetunejob.snapshot import JobState, JobView, LookView, PodView, Warned
+from attune_operator.finetunejob.snapshot import JobState, JobView, LookView, PodView, QueueView, Warned
 from attune_operator.finetunejob.waiting import why_waiting
 
 
-def look_view(attempt: Attempt, job: JobView, pods: tuple[PodView, ...], warnings: tuple[Warned, ...]) -> LookView:
+def look_view(
+    attempt: Attempt,
+    job: JobView,
+    pods: tuple[PodView, ...],
+    warnings: tuple[Warned, ...],
+    queue: QueueView | None = None,
+) -> LookView:
     """How far a look is; its end is judged as that of any other attempt.
 
     Args:
@@ -16,9 +22,10 @@ def look_view(attempt: Attempt, job: JobView, pods: tuple[PodView, ...], warning
         job: its Job.
         pods: the Job's.
         warnings: recent warning Events about them, newest first.
+        queue: what Kueue says of a Job that is suspended.
     """
     if not job.over:
-        hold = why_waiting(job, pods, warnings)
+        hold = why_waiting(job, pods, warnings, queue)
         return LookView(over=False, queued=job.state is JobState.SUSPENDED, waits=hold.message if hold else "")
     if job.expired:  # its pods are ended for it, which looks like a disruption
         return LookView(over=True, words=f"{Reason.NO_PROGRESS}: {job.failure}")

@@ -8,7 +8,7 @@ from attune_contract.enums import OutcomeState, Stage
 from attune_contract.monitoring import Monitoring
 from attune_operator.api.enums import AttemptState
 from attune_operator.finetunejob.looking import look_view
-from attune_operator.finetunejob.snapshot import JobState, LookView, PodView, Warned
+from attune_operator.finetunejob.snapshot import JobState, LookView, PodView, QueueView, Warned
 from factories import attempt, job, outcome, pod
 
 LOOK = attempt(Stage.MONITOR, AttemptState.RUNNING)
@@ -93,3 +93,10 @@ def test_one_that_hangs_has_failed_though_its_pods_are_ended_for_it(pods: tuple[
 def test_one_that_does_not_start_says_why() -> None:
     view = look_view(LOOK, job(), (), (Warned("FailedCreate", "exceeded quota: small"),))
     assert (view.over, view.waits) == (False, "exceeded quota: small")
+
+
+def test_a_look_that_waits_in_a_queue_says_what_kueue_says() -> None:
+    queue = QueueView(installed=True, name="a", reason="Pending", message="insufficient unused quota for cpu")
+    view = look_view(LOOK, job(JobState.SUSPENDED), (), (), queue)
+    assert (view.over, view.queued) == (False, True)
+    assert "insufficient unused quota" in view.waits

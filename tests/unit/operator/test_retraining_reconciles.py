@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from attune_operator import naming
 from attune_operator.cluster.client import Kube
+from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.looks import Looks
 from attune_operator.cluster.runtimes import Runtimes
 from attune_operator.cluster.warnings import Warnings
@@ -60,7 +61,10 @@ def cluster(**objects: JSON) -> MemoryKube:
 def reconciler(kube: MemoryKube, path: str, now: datetime) -> Callable[[], Any]:
     """A fresh operator's reconcile of the object at a path."""
     client: Kube = kube  # type: ignore[assignment]  # has its methods
-    runtimes, looks = Runtimes(client, lambda: 0.0), Looks(client, Warnings(client, lambda: 0.0))
+    runtimes, looks = (
+        Runtimes(client, lambda: 0.0),
+        Looks(client, Warnings(client, lambda: 0.0), Kueue(client, lambda: 0.0)),
+    )
     figures = RetrainingMetrics(CollectorRegistry())
     made: dict[str, Any] = {
         SCHEDULE: ScheduleReconciler(client, runtimes, looks, Settings(), figures, lambda: now),
