@@ -82,7 +82,7 @@ bench: venv install ## figures of preflight, evaluation and operator on this clu
 	@$(BIN)/python benchmarks/evaluation.py
 	@$(PYTHON) -m attune_devcluster up --with kwok
 	@$(BIN)/python benchmarks/operator.py
-	@$(BIN)/python benchmarks/operator.py --scale $(or $(SCALE),10000)
+	@$(BIN)/python benchmarks/operator.py --scale $(or $(SCALE),10000) $(if $(WHOLE),--whole $(WHOLE))
 
 clean: ## remove the Python environments; builds and cluster state stay (cluster-down --purge removes those)
 	@rm -rf "$(ATTUNE_CACHE)/venvs"

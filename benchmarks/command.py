@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         # One at a time: two would measure each other, and each would remove what the other made.
         with files.lock(layout.cache / "bench.lock", "measuring the operator"):
             if options.scale:
-                _scale(layout, options.scale)
+                _scale(layout, options.scale, min(options.whole or options.scale, options.scale))
             else:
                 asyncio.run(_bench(layout, options))
     except (BenchError, ClusterError) as error:
@@ -67,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
         "--namespace", default="attune-system", help="where the chart is installed (default: attune-system)"
     )
     parser.add_argument("--scale", type=_count, metavar="N", help="runs through all stages; 10000 takes about an hour")
+    parser.add_argument(
+        "--whole",
+        type=_count,
+        metavar="N",
+        help="with --scale: so many of them go through all stages, the others end at preflight (default: all do)",
+    )
     outside = parser.add_argument_group("an operator that runs outside of the cluster, such as one in a profiler")
     outside.add_argument("--metrics", metavar="URL", help="its metrics, such as http://localhost:8080/metrics")
     outside.add_argument("--pid", type=int, help="its process on this machine; needed with --metrics")
@@ -111,11 +117,11 @@ async def _bench(layout: Layout, options: argparse.Namespace) -> None:
     say(f"all samples: {path}")
 
 
-def _scale(layout: Layout, count: int) -> None:
+def _scale(layout: Layout, count: int, whole: int) -> None:
     machine = f"{os.cpu_count()} cores with a load of {os.getloadavg()[0]:.1f} before"
-    say(f"{count} FineTuneJobs on a control plane of their own; {machine}")
+    say(f"{count} FineTuneJobs, {whole} of them through all stages, on a control plane of their own; {machine}")
     with tempfile.TemporaryDirectory(prefix="attune-scale-") as folder, playground(Path(folder), os.environ) as alone:
-        measured = asyncio.run(scale.measure(alone, Path(folder), count, say))
+        measured = asyncio.run(scale.measure(alone, Path(folder), count, whole, say))
     figures = scale.figures(measured)
     print(f"\n{report.table(figures)}\n", flush=True)
     facts = report.dump(figures, machine=machine, scale=asdict(measured))

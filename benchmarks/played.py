@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attune_contract.enums import RUN_STAGES, MetricName, OutcomeState, Stage
+from attune_contract.enums import RUN_STAGES, ExitCode, MetricName, OutcomeState, Stage
 from attune_contract.outcome import Artifact, Estimate, MetricResult, Outcome, TrainingFigures, Validation
 
 JSON = dict[str, Any]
 _RUN, _ATTEMPT = "RUN-OF-THE-POD", 987654321
 """Stand-ins in the recorded Outcome."""
+BAD = "bad"
+"""FineTuneJobs whose names begin so end at preflight."""
 _DIGEST = "sha256:" + "5" * 64
 _TERMINATED = """\
 {{ $now := Now }}
@@ -94,7 +96,15 @@ def _duration(usual: str, long_for: Mapping[str, str]) -> str:
 
 
 def _ended(stage: Stage) -> str:
-    said = json.dumps(outcome(stage).dumps())  # a JSON string is a YAML string
+    done = _ends(outcome(stage), 0)
+    if stage is not Stage.PREFLIGHT:
+        return done
+    bad = f'hasPrefix "{BAD}" (index .metadata.annotations "attune.dev/finetunejob")'
+    return f"{{{{ if {bad} }}}}\n{_ends(refusal(), ExitCode.BAD_INPUT)}{{{{ else }}}}\n{done}{{{{ end }}}}\n"
+
+
+def _ends(told: Outcome, code: int) -> str:
+    said = json.dumps(told.dumps())  # a JSON string is a YAML string
     for stand_in, label in ((_RUN, "attune.dev/run"), (str(_ATTEMPT), "attune.dev/attempt")):
         said = said.replace(stand_in, f'{{{{ index .metadata.labels "{label}" }}}}')
     return f"""\
@@ -110,13 +120,25 @@ containerStatuses:
   started: false
   state:
     terminated:
-      exitCode: 0
+      exitCode: {code}
       finishedAt: {{{{ $now | Quote }}}}
-      reason: Completed
+      reason: {"Error" if code else "Completed"}
       startedAt: {{{{ $before.state.running.startedAt | Quote }}}}
       message: {said}
-phase: Succeeded
+phase: {"Failed" if code else "Succeeded"}
 """
+
+
+def refusal(run_id: str = _RUN, attempt: int = _ATTEMPT) -> Outcome:
+    """How preflight ends of a FineTuneJob whose name begins with `bad`: its data cannot be used."""
+    return Outcome(
+        run_id=run_id,
+        stage=Stage.PREFLIGHT,
+        attempt=attempt,
+        state=OutcomeState.FAILED,
+        reason="InvalidData",
+        message="8 of 861 rows have no answer; the report names them.",
+    )
 
 
 def outcome(stage: Stage, run_id: str = _RUN, attempt: int = _ATTEMPT) -> Outcome:
