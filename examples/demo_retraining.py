@@ -37,7 +37,7 @@ def main() -> int:
     drop(today)
     step("The TunedModel says which version is in use; the FineTuneSchedule says when it is trained again")
     call("kubectl", "apply", "-f", EXAMPLE / "namespace.yaml")
-    for kind in ("finetuneschedules", "finetunejobs", "tunedmodels"):  # of an earlier demo
+    for kind in ("finetuneschedules", "finetunejobs", "tunedmodels", "events"):  # of an earlier demo
         call("kubectl", "delete", kind, "--all", "-n", NAMESPACE, "--wait", quiet=True)
     call("kubectl", "apply", "-f", EXAMPLE)
     step("Train")
