@@ -90,11 +90,21 @@ def test_an_unknown_runtime_is_named_and_the_run_goes_on_when_it_is_there(team: 
 
 
 def test_a_field_that_is_not_acted_on_is_refused_by_its_path(team: Team) -> None:
-    team.submit(output={"register": "router"}, training={"beta": 0.1})
+    team.submit(dataset={"train": [f"s3://{team.bucket}/rows.orc"]}, training={"beta": 0.1})
     job = team.wait("job", "Stalled", reason="NotSupported", timeout=30)
-    assert "spec.output.register" in job["status"]["message"]
+    assert "spec.dataset.train[0]" in job["status"]["message"]
     assert "spec.training.beta" in job["status"]["message"]
     assert not team.jobs()
+
+
+def test_an_unknown_tuned_model_is_named_and_the_run_goes_on_at_once_when_it_is_there(team: Team) -> None:
+    team.submit(output={"register": "router"})
+    job = team.wait("job", "Stalled", reason="TunedModelNotFound", timeout=30)
+    assert "'router'" in job["status"]["message"]
+    assert not team.jobs()
+    meta = {"name": "router", "namespace": team.namespace}
+    team.cluster.apply({"apiVersion": "attune.dev/v1alpha1", "kind": "TunedModel", "metadata": meta, "spec": {}})
+    team.until("job", lambda _: bool(team.jobs()), 30, "preflight starts")
 
 
 def test_a_runtime_keeps_others_out_by_namespace_and_by_uri(team: Team) -> None:
