@@ -91,7 +91,7 @@ def test_a_model_follows_its_data_and_its_world(team: Team) -> None:
     meta = {"name": MODEL, "namespace": team.namespace}
     spec = {
         "jobTemplate": {"spec": template(team, test)},
-        "triggers": {"newData": {"minNewRows": 10, "pollInterval": "5s"}, "drift": {}},
+        "triggers": {"newData": {"minNewRows": 10, "pollInterval": "15s"}, "drift": {}},
     }
     team.cluster.apply({"apiVersion": API, "kind": "FineTuneSchedule", "metadata": meta, "spec": spec})
     fleet.until("fts", MODEL, lambda s: s.get("data", {}).get("rows") == FEW, "a poll counted", timeout=A_LOOK)
