@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from attune_contract.base import Frozen
 from attune_contract.enums import Stage
 from attune_contract.runconfig import PROGRESS_PORT
 from attune_operator import naming
@@ -27,8 +28,18 @@ def build(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: 
     return [*objects, job(run, runtime, attempt, settings)]
 
 
-def job(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings) -> JSON:
-    """The Job of an attempt: a gang that lives and dies together. Retries are new attempts, never the Job's own."""
+def job(
+    run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings, **blocks: Frozen | None
+) -> JSON:
+    """The Job of an attempt: a gang that lives and dies together. Retries are new attempts, never the Job's own.
+
+    Args:
+        run: whose attempt it is, or who stands for whoever looks at data or versions.
+        runtime: where its pods run.
+        attempt: the stage, and which attempt at it.
+        settings: the operator's.
+        blocks: of its RunConfig that no FineTuneJob has, such as `monitoring`.
+    """
     size = shape(run, attempt.stage, settings)
     return {
         "apiVersion": "batch/v1",
@@ -50,7 +61,7 @@ def job(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Se
             "podFailurePolicy": {
                 "rules": [{"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
             },
-            "template": template(run, runtime, attempt, settings),
+            "template": template(run, runtime, attempt, settings, **blocks),
         },
     }
 

@@ -7,6 +7,7 @@ and environment are the runtime's. Every pod passes the restricted pod security 
 from typing import Any
 
 from attune_contract import uris
+from attune_contract.base import Frozen
 from attune_contract.enums import Stage
 from attune_contract.quantities import seconds
 from attune_contract.runconfig import (
@@ -40,10 +41,12 @@ def labels(run: FineTuneJob, attempt: Attempt) -> dict[str, str]:
     }
 
 
-def template(run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings) -> JSON:
-    """The pod template of an attempt."""
+def template(
+    run: FineTuneJob, runtime: TuningRuntime, attempt: Attempt, settings: Settings, **blocks: Frozen | None
+) -> JSON:
+    """The pod template of an attempt; `blocks` are those of its RunConfig that no FineTuneJob has."""
     size = shape(run, attempt.stage, settings)
-    config = run_config(run, runtime, attempt, settings)
+    config = run_config(run, runtime, attempt, settings).model_copy(update=blocks)
     annotations = {
         naming.JOB_ANNOTATION: run.metadata.name,
         naming.RUN_CONFIG_ANNOTATION: config.model_dump_json(exclude_none=True),

@@ -11,7 +11,6 @@ from attune_operator.api.finetuneschedule import DataSeen, FineTuneSchedule, Run
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.finetunejob import build as jobs
 from attune_operator.finetunejob.admission import Asked
-from attune_operator.finetunejob.runconfig import run_config
 from attune_operator.finetuneschedule.data import PATIENCE
 from attune_operator.finetuneschedule.matrix import combinations, expanded, train
 from attune_operator.settings import Settings
@@ -59,14 +58,10 @@ def poll(schedule: FineTuneSchedule, runtime: TuningRuntime, data: DataSeen, set
         settings: the operator's.
     """
     run, attempt = _as_run(schedule), attempt_of(data)
-    made = jobs.job(run, runtime, attempt, settings)
+    # The pod counts the rows of other data alone.
+    known = KnownData(digest=data.digest, rows=data.rows) if data.digest else None
+    made = jobs.job(run, runtime, attempt, settings, known_data=known)
     limits = {"ttlSecondsAfterFinished": KEPT_SECONDS, "activeDeadlineSeconds": int(PATIENCE.total_seconds())}
-    if data.digest:  # the pod counts rows of other data alone
-        known = KnownData(digest=data.digest, rows=data.rows)
-        config = run_config(run, runtime, attempt, settings).model_copy(update={"known_data": known})
-        made["spec"]["template"]["metadata"]["annotations"] |= {
-            naming.RUN_CONFIG_ANNOTATION: config.model_dump_json(exclude_none=True)
-        }
     kept = {**made, "spec": {**made["spec"], **limits}}
     policy = naming.owned_policy(jobs.network_policy(run, settings), owner(schedule))
     return [policy, naming.owned_by(kept, owner(schedule), naming.SCHEDULE_ANNOTATION)]

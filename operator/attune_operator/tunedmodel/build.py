@@ -15,7 +15,6 @@ from attune_operator.api.tunedmodel import LookRecord, TunedModel, Version
 from attune_operator.api.tuningruntime import TuningRuntime
 from attune_operator.finetunejob import build as jobs
 from attune_operator.finetunejob.admission import Asked
-from attune_operator.finetunejob.runconfig import run_config
 from attune_operator.settings import Settings
 from attune_operator.tunedmodel.looks import COMPARE, PATIENCE
 
@@ -40,20 +39,8 @@ def objects(model: TunedModel, runtime: TuningRuntime, look: LookRecord, setting
     assert champion is not None, "a look is at a champion that is there"  # noqa: S101
     run = _as_run(model, look)
     attempt = attempt_of(look)
-    config = run_config(run, runtime, attempt, settings).model_copy(update={"monitoring": asked(model, look, champion)})
-    made = jobs.job(run, runtime, attempt, settings)
-    template = made["spec"]["template"]
-    told = {
-        **template["metadata"]["annotations"],
-        naming.RUN_CONFIG_ANNOTATION: config.model_dump_json(exclude_none=True),
-    }
-    template = {**template, "metadata": {**template["metadata"], "annotations": told}}
-    spec = {
-        **made["spec"],
-        "template": template,
-        "ttlSecondsAfterFinished": KEPT_SECONDS,
-        "activeDeadlineSeconds": LONGEST_SECONDS,
-    }
+    made = jobs.job(run, runtime, attempt, settings, monitoring=asked(model, look, champion))
+    spec = {**made["spec"], "ttlSecondsAfterFinished": KEPT_SECONDS, "activeDeadlineSeconds": LONGEST_SECONDS}
     owner = naming.owner_reference(naming.TUNED_MODEL_KIND, model.metadata.name, model.metadata.uid)
     policy = naming.owned_policy(jobs.network_policy(run, settings), owner)
     return [policy, naming.owned_by({**made, "spec": spec}, owner, naming.TUNED_MODEL_ANNOTATION)]

@@ -156,11 +156,12 @@ def _replied(row: Row, dialect: messages.Dialect, names: Names) -> tuple[Row, bo
     """The same of a conversation, which lacks its answer where the user speaks last."""
     column = names.columns[dialect.field]
     said = row.get(column)
-    last = said[-1] if isinstance(said, list) and said else None
-    speaks = last.get(dialect.role) if isinstance(last, dict) else None
+    if not isinstance(said, list) or not said or not isinstance(said[-1], dict):
+        return row, True
+    speaks = said[-1].get(dialect.role)
     if not isinstance(speaks, str) or dialect.roles.get(speaks) != messages.USER:
         return row, True
-    return {**row, column: [*said, {dialect.role: ASSISTANT, dialect.content: "-"}]}, False  # type: ignore[misc]
+    return {**row, column: [*said, {dialect.role: ASSISTANT, dialect.content: "-"}]}, False
 
 
 def _value(row: Row, column: str) -> Any:
