@@ -256,7 +256,8 @@ def _over(seen: Snapshot, settled: Settled, last: Attempt) -> End | None:
 def _backoff(last: Attempt) -> Hold:
     blocked = last.state is AttemptState.BLOCKED
     then = " It is looked for again by itself." if blocked else " Another attempt follows."
-    return Hold(last.reason or Reason.POD_FAILED, last.message + then, stalled=blocked)
+    said = last.message if last.message.endswith(".") else f"{last.message}."
+    return Hold(last.reason or Reason.POD_FAILED, said + then, stalled=blocked)
 
 
 def _new_attempt(seen: Snapshot, attempts: tuple[Attempt, ...], stage: Stage) -> Attempt:
