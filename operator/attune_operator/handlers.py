@@ -12,10 +12,13 @@ import kopf
 from prometheus_client import CollectorRegistry
 
 from attune_operator import naming
+from attune_operator.cluster.client import PAGE
 from attune_operator.running import running
 from attune_operator.settings import Settings
 
 OWN = "attune.dev/v1alpha1"
+IDLE_SECONDS = 0.1
+"""So long does kopf keep an object after its last event, and the task that handed it on."""
 
 
 class NoDiffs(kopf.DiffBaseStorage):  # type: ignore[misc]
@@ -87,3 +90,7 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     # A cluster has a hundred thousand Jobs and Pods that are not ours: the server leaves them out.
     settings.watching.label_selectors["batch/v1", "jobs"] = naming.RUN_LABEL
     settings.watching.label_selectors["v1", "pods"] = naming.RUN_LABEL
+    # A list of every FineTuneJob at once, and a task that keeps each of them for seconds: memory grew with their number
+    # whenever a watch had to begin anew, and did not shrink again.
+    settings.watching.chunk_size = PAGE
+    settings.queueing.idle_timeout = IDLE_SECONDS

@@ -20,6 +20,8 @@ from attune_operator.cluster.failures import refusal
 JSON = dict[str, Any]
 REQUEST_SECONDS = 30
 READS = frozenset({"GET"})
+PAGE = 100
+"""Objects asked for at a time where there may be thousands: a FineTuneJob that has ended is some 60 KB in memory."""
 
 
 class Kube:
@@ -142,13 +144,13 @@ async def connect(count: Callable[[str, str], None]) -> AsyncIterator[Kube]:
 
 
 async def pages(client: Kube, path_for: Callable[[dict[str, str]], str]) -> AsyncIterator[JSON]:
-    """All objects of a list, asked for 500 at a time so that neither side holds a large cluster in one answer."""
-    query = {"limit": "500"}
+    """All objects of a list, asked for by the page, so that no side ever holds a large cluster at once."""
+    token = ""
     while True:
-        answer = await client.get(path_for(query))
+        answer = await client.get(path_for({"limit": str(PAGE), **({"continue": token} if token else {})}))
+        token = answer.get("metadata", {}).get("continue", "")
         for item in answer.get("items", []):
             yield item
-        token = answer.get("metadata", {}).get("continue")
         if not token:
             return
-        query = {"limit": "500", "continue": token}
+        del answer  # not two pages at a time
