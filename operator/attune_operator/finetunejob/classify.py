@@ -55,6 +55,8 @@ _FULL_DISK = re.compile(
 would do the same. A node that is merely short of something evicts whom it likes, and is none of these.
 Source: kubernetes pkg/kubelet/eviction/helpers.go."""
 _FIRST_SIGNAL = 128
+_MOST_WORDS = 1000
+"""Characters that are told of what a pod said last."""
 """A process that a signal ended has this exit code plus the signal's number."""
 
 
@@ -181,7 +183,7 @@ def _classify(pod: PodView) -> tuple[AttemptState, str, str]:
     if pod.exit_code == ExitCode.STOPPED_WITH_CHECKPOINT:
         return AttemptState.STOPPED, Reason.STOPPED, f"Pod {pod.name} was told to stop, and did."
     reason = _REASON_BY_EXIT_CODE.get(pod.exit_code or 0, Reason.POD_FAILED)  # type: ignore[call-overload]
-    words = masked(pod.termination_message.strip()[-1000:]) or "it left no message; see its log"
+    words = _end(masked(pod.termination_message.strip())) or "it left no message; see its log"
     return AttemptState.FAILED, reason, f"Pod {pod.name} ended with {_code(pod.exit_code)}: {words}"
 
 
@@ -190,6 +192,14 @@ def _evicted(pod: PodView) -> str:
     if pod.disrupted or not (pod.terminated_reason in EVICTIONS or _refused(pod)):
         return pod.disrupted
     return pod.termination_message or pod.terminated_reason
+
+
+def _end(text: str) -> str:
+    """The last whole lines of a text that is too long to be told; of one line that is too long, its end."""
+    if len(text) <= _MOST_WORDS:
+        return text
+    cut = text[-_MOST_WORDS:]
+    return cut.partition("\n")[2] or cut
 
 
 def _code(code: int | None) -> str:

@@ -326,3 +326,17 @@ def test_masking_takes_no_longer_than_the_text_is_long(piece: str) -> None:
     began = time.perf_counter()
     masked(piece * (8192 // len(piece)))
     assert time.perf_counter() - began < 0.3
+
+
+def test_of_a_long_log_whole_lines_are_told() -> None:
+    lines = [f"2026-11-21 20:49:{number:02d} step {number} of 600" for number in range(60)]
+    found = settled(pod(phase="Failed", exit_code=137, termination_message="\n".join(lines)))
+    told = last(found).message.splitlines()
+    assert told[0].endswith("ended with exit code 137 (signal 9): " + lines[-len(told)])
+    assert told[1:] == lines[1 - len(told) :]
+
+
+def test_of_one_long_line_its_end_is_told() -> None:
+    found = settled(pod(phase="Failed", exit_code=1, termination_message="x" * 5000 + "the cause"))
+    assert last(found).message.endswith("xthe cause")
+    assert len(last(found).message) < 1100
