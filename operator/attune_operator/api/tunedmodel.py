@@ -22,6 +22,8 @@ from attune_operator.api.status import Time
 
 VersionNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+UNDECIDED = frozenset({VersionState.CANDIDATE, VersionState.COMPARING})
+"""Versions of which it is not known yet whether they are better than the champion."""
 
 
 class RolloutStep(Frozen):
@@ -356,6 +358,18 @@ class TunedModel(Reported):
     metadata: ObjectMeta
     spec: TunedModelSpec
     status: TunedModelStatus = TunedModelStatus()
+
+    def undecided(self) -> frozenset[str]:
+        """UIDs of runs whose version waits for a comparison; none under Manual, where a person has the word."""
+        if self.spec.promotion is not Promotion.AUTOMATIC:
+            return frozenset()
+        return frozenset(v.run_id for v in self.status.versions if v.state in UNDECIDED)
+
+    def needs(self, run_id: str) -> str:
+        """Why the files of the version that a run published have to stay, such as `is champion`; empty where not."""
+        if use := self.status.use_of(run_id):
+            return f"is {use}"
+        return "is yet to be compared with the champion" if run_id in self.undecided() else ""
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> "tuple[TunedModel, tuple[FieldProblem, ...]]":

@@ -117,7 +117,7 @@ class Afterlife:
         return await self._sweep(stored, run, now)
 
     async def _in_use(self, run: FineTuneJob) -> str:
-        """What the run's model is in use as, in words; empty where it is not. One that serves is never removed."""
+        """Why the run's model is needed, in words; empty where it is not. One that serves is never removed."""
         name, meta = run.spec.output.register_, run.metadata
         raw = await objects.get(self.client, naming.TUNED_MODELS, Key(meta.namespace, name)) if name else None
         if raw is None or "deletionTimestamp" in raw["metadata"]:
@@ -125,8 +125,11 @@ class Afterlife:
         model, problems = TunedModel.parse(raw)
         if any(p.path.startswith("status") for p in problems):
             return f"may be in use: the status of TunedModel {name} cannot be read"
-        use = model.status.use_of(meta.uid)
-        return f"is {use} of TunedModel {name}" if use else ""
+        if problems:  # nothing is decided by a spec that cannot be read
+            use = model.status.use_of(meta.uid)
+            return f"is {use} of TunedModel {name}" if use else ""
+        needed = model.needs(meta.uid)
+        return f"{needed} of TunedModel {name}" if needed else ""
 
     async def _sweep(self, stored: JSON, run: FineTuneJob, now: datetime) -> float | None:
         namespace, name = run.metadata.namespace, naming.sweep_name(run.metadata.name, run.metadata.uid)

@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping
 
-from attune_operator.api.enums import ConcurrencyPolicy, Promotion, VersionState
+from attune_operator.api.enums import ConcurrencyPolicy
 from attune_operator.api.tunedmodel import TunedModel
 from attune_operator.finetuneschedule.records import Record
 from attune_operator.finetuneschedule.snapshot import RunView, Snapshot
-
-UNDECIDED = frozenset({VersionState.CANDIDATE, VersionState.COMPARING})
-"""Versions of which it is not known yet whether they are better than the champion."""
 
 
 def superfluous(seen: Snapshot, record: Record) -> tuple[RunView, ...]:
@@ -45,18 +42,7 @@ def registered(views: tuple[RunView, ...], models: Mapping[str, TunedModel]) -> 
 def in_use(views: tuple[RunView, ...], models: Mapping[str, TunedModel]) -> frozenset[str]:
     """UIDs of runs whose version is in use, or may come into use by itself."""
     there = [v for v in views if v.registers in models]
-    return frozenset(v.uid for v in there if _used(v.uid, models[v.registers]))
-
-
-def _used(uid: str, model: TunedModel) -> bool:
-    return bool(model.status.use_of(uid)) or uid in undecided(model)
-
-
-def undecided(model: TunedModel) -> frozenset[str]:
-    """UIDs of runs whose version waits for a comparison, where figures decide; under Manual a person has the word."""
-    if model.spec.promotion is not Promotion.AUTOMATIC:
-        return frozenset()
-    return frozenset(v.run_id for v in model.status.versions if v.state in UNDECIDED)
+    return frozenset(v.uid for v in there if models[v.registers].needs(v.uid))
 
 
 def _noted(model: TunedModel) -> set[str]:

@@ -6,7 +6,6 @@ from datetime import datetime
 from attune_operator.api.enums import Promotion, Trigger, WaveState
 from attune_operator.api.finetuneschedule import DataSeen, Drift
 from attune_operator.api.tunedmodel import LookEntry, TunedModel
-from attune_operator.finetuneschedule.history import undecided
 from attune_operator.finetuneschedule.matrix import template_digest
 from attune_operator.finetuneschedule.records import Record
 from attune_operator.finetuneschedule.snapshot import Snapshot
@@ -89,7 +88,7 @@ def _answered(seen: Snapshot, record: Record, tuned: TunedModel) -> bool:
     """Whether an answer to drift is on its way: a run, or a version that may take the champion's place by itself."""
     published = {v.uid for v in seen.runs if v.over and v.published and v.registers == tuned.metadata.name}
     by_figures = tuned.spec.promotion is Promotion.AUTOMATIC and tuned.spec.rollback_to is None
-    coming = by_figures and (tuned.status.challenger is not None or bool(undecided(tuned)))
+    coming = by_figures and (tuned.status.challenger is not None or bool(tuned.undecided()))
     return bool(record.runs) or bool(published - seen.registered) or coming
 
 

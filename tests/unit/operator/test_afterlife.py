@@ -380,8 +380,8 @@ def test_a_pod_on_a_lost_node_is_taken_out_of_the_api_without_waiting_for_its_no
 MODEL = f"{RUNS.removesuffix('finetunejobs')}tunedmodels/router"
 
 
-def version(number: int, run_id: str) -> JSON:
-    text = {"state": "Champion", "run": NAME, "runID": run_id, "modelURI": "s3://m", "method": "SFT", "base": "s3://b"}
+def version(number: int, run_id: str, state: str = "Champion") -> JSON:
+    text = {"state": state, "run": NAME, "runID": run_id, "modelURI": "s3://m", "method": "SFT", "base": "s3://b"}
     return {"version": number, **text, "format": "Adapter", "publishedAt": stamp(NOW)}
 
 
@@ -390,6 +390,8 @@ def version(number: int, run_id: str) -> JSON:
     [
         pytest.param({"versions": [version(1, UID)]}, {}, True, id="champion"),
         pytest.param({"versions": [version(1, "another")]}, {}, False, id="another run's is champion"),
+        pytest.param({"versions": [version(2, UID, "Comparing"), version(1, "another")]}, {}, True, id="compared"),
+        pytest.param({"versions": [version(2, UID, "Declined"), version(1, "another")]}, {}, False, id="declined"),
         pytest.param(
             {"versions": [version(1, UID)]}, {"deletionTimestamp": stamp(NOW)}, False, id="the model goes too"
         ),
@@ -404,4 +406,4 @@ def test_files_that_serve_are_not_removed(status: JSON, meta: JSON, waits: bool)
     leave(kube)
     assert any(p.startswith(JOBS) for p in kube.objects) is not waits
     told = kube.objects[f"{RUNS}/{NAME}"]["status"]["message"]
-    assert ("until another version takes its place" in told) is waits
+    assert ("its files stay until it no longer is" in told) is waits
