@@ -20,6 +20,8 @@ CHILD_EVENT_SECONDS = 0.2
 """Pods and Jobs change in bursts: a moment's wait makes one reconcile of many events."""
 RETIRE_SECONDS = 300.0
 """Over so long are the runs spread that had ended before this operator started and still have Jobs."""
+RESYNC_PATIENCE_SECONDS = 180.0
+"""What a resync found is looked at in quiet moments; in so long, and up to twice that, even if there are none."""
 
 
 class _Named(NamedTuple):
@@ -125,7 +127,7 @@ class Controller:
             alive.add(key)
             if not is_finished(body.get("status")) or "deletionTimestamp" in body["metadata"]:
                 self._named[key] = _names(body)
-                self._queue.add(key)
+                self._queue.add_idle(key, RESYNC_PATIENCE_SECONDS * (1.0 + self._jitter()))
             elif key in self._leftovers and key not in self._retired:
                 # Once is enough: what is not due yet comes back by itself when it is. And not all at once.
                 self._retired[key] = _names(body)

@@ -2,7 +2,8 @@
 
 Watch events, the resync and retries only put keys here; what there is to do is read afresh by the worker. The rules are
 those of client-go's workqueue: a key added while it is worked on is handed out again afterwards, a delayed key is
-handed out at its earliest time, and failures back off exponentially with jitter.
+handed out at its earliest time, and failures back off exponentially with jitter. What nobody waits for is worked on
+when nothing else is due: behind ten thousand runs that a resync queued, a pod that has ended would wait for minutes.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ class WorkQueue:
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._order = itertools.count()
+        self._idle: dict[Key, None] = {}
         self._active: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._changed = asyncio.Event()
@@ -61,6 +63,16 @@ class WorkQueue:
         if key not in self._active:
             heapq.heappush(self._heap, (due, next(self._order), key))
             self._changed.set()
+
+    def add_idle(self, key: Key, patience: float) -> None:
+        """Puts a key on the queue, to be handed out when nothing else is due, or in `patience` seconds at the latest.
+
+        One that failed keeps to its back-off.
+        """
+        if key not in self._failures:
+            self._idle[key] = None
+            self._changed.set()
+        self.add(key, patience)
 
     def retry(self, key: Key, at_least: float = 0.0) -> float:
         """Puts a key back after a failure. Returns the delay in seconds, which doubles with each failure in a row.
@@ -84,7 +96,7 @@ class WorkQueue:
         """Waits for the next key that is due, and marks it as worked on until `done`. Raises ClosedError."""
         while not self._closed:
             now = self._clock()
-            if key := self._pop_due(now):
+            if key := self._pop_due(now) or self._pop_idle():
                 self._active.add(key)
                 return key
             self._changed.clear()
@@ -111,9 +123,23 @@ class WorkQueue:
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
             if self._due.get(key) == due and key not in self._active:
-                del self._due[key]
+                self._take(key)
                 return key
         return None
+
+    def _pop_idle(self) -> Key | None:
+        """The key that has waited longest for a quiet moment; one that is worked on comes at its time instead."""
+        while self._idle:
+            key = next(iter(self._idle))
+            del self._idle[key]
+            if key in self._due and key not in self._active:
+                self._take(key)
+                return key
+        return None
+
+    def _take(self, key: Key) -> None:
+        del self._due[key]
+        self._idle.pop(key, None)
 
 
 async def work(

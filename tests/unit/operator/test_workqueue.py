@@ -115,3 +115,52 @@ async def test_an_api_server_that_asks_to_be_left_in_peace_is(
     await asyncio.sleep(0.02)
     worker.cancel()
     assert delays == [pytest.approx(seconds if seconds != FIRST_RETRY else FIRST_RETRY / 2)]
+
+
+async def test_what_can_wait_is_handed_out_when_nothing_else_is_due(queue: WorkQueue) -> None:
+    queue.add_idle(A, 60)
+    queue.add(B)
+    assert [await take(queue), await take(queue), await take(queue)] == [B, A, None]
+    assert len(queue) == 0
+
+
+async def test_what_can_wait_does_not_wait_for_ever(queue: WorkQueue, clock: Clock) -> None:
+    queue.add_idle(A, 60)
+    clock.now = 61
+    queue.add(B)
+    assert [await take(queue), await take(queue), await take(queue)] == [A, B, None]
+
+
+async def test_what_could_wait_is_handed_out_once_when_it_is_added_again(queue: WorkQueue, clock: Clock) -> None:
+    queue.add_idle(A, 60)
+    queue.add(A)
+    assert await take(queue) == A
+    queue.done(A)
+    clock.now = 61
+    assert await take(queue) is None
+
+
+async def test_what_can_wait_and_is_worked_on_comes_again_at_its_time(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A)
+    assert await take(queue) == A
+    queue.add_idle(A, 60)
+    assert await take(queue) is None
+    queue.done(A)
+    assert await take(queue) is None
+    clock.now = 60
+    assert await take(queue) == A
+
+
+async def test_a_quiet_moment_does_not_shorten_a_back_off(queue: WorkQueue, clock: Clock) -> None:
+    delay = queue.retry(A)
+    queue.add_idle(A, 60)
+    assert await take(queue) is None
+    clock.now = delay
+    assert await take(queue) == A
+
+
+async def test_a_worker_that_waits_is_woken_by_what_can_wait(queue: WorkQueue) -> None:
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add_idle(A, 60)
+    assert await asyncio.wait_for(waiting, 1) == A
