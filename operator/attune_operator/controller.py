@@ -20,7 +20,7 @@ CHILD_EVENT_SECONDS = 0.2
 """Pods and Jobs change in bursts: a moment's wait makes one reconcile of many events."""
 RETIRE_SECONDS = 300.0
 """Over so long are the runs spread that had ended before this operator started and still have Jobs."""
-RESYNC_PATIENCE_SECONDS = 180.0
+RESYNC_PATIENCE_SECONDS = 600.0
 """What a resync found is looked at in quiet moments; in so long, and up to twice that, even if there are none."""
 
 

@@ -3,7 +3,8 @@
 Watch events, the resync and retries only put keys here; what there is to do is read afresh by the worker. The rules are
 those of client-go's workqueue: a key added while it is worked on is handed out again afterwards, a delayed key is
 handed out at its earliest time, and failures back off exponentially with jitter. What nobody waits for is worked on
-when nothing else is due: behind ten thousand runs that a resync queued, a pod that has ended would wait for minutes.
+when nothing else is due, one key at a time: behind ten thousand runs that a resync queued, a pod that has ended would
+wait for minutes, and an API server that is asked about all of them at once has no time for those who end pods.
 """
 
 import asyncio
@@ -45,6 +46,7 @@ class WorkQueue:
         self._heap: list[tuple[float, int, Key]] = []
         self._order = itertools.count()
         self._idle: dict[Key, None] = {}
+        self._idled: Key | None = None
         self._active: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._changed = asyncio.Event()
@@ -67,7 +69,7 @@ class WorkQueue:
     def add_idle(self, key: Key, patience: float) -> None:
         """Puts a key on the queue, to be handed out when nothing else is due, or in `patience` seconds at the latest.
 
-        One that failed keeps to its back-off.
+        Of such keys one is worked on at a time. One that failed keeps to its back-off.
         """
         if key not in self._failures:
             self._idle[key] = None
@@ -115,6 +117,9 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         """Ends the work on a key; if it was added meanwhile, it is handed out again at its time."""
         self._active.discard(key)
+        if key == self._idled:
+            self._idled = None
+            self._changed.set()
         if (due := self._due.get(key)) is not None:
             heapq.heappush(self._heap, (due, next(self._order), key))
             self._changed.set()
@@ -129,11 +134,12 @@ class WorkQueue:
 
     def _pop_idle(self) -> Key | None:
         """The key that has waited longest for a quiet moment; one that is worked on comes at its time instead."""
-        while self._idle:
+        while self._idle and self._idled is None:
             key = next(iter(self._idle))
             del self._idle[key]
             if key in self._due and key not in self._active:
                 self._take(key)
+                self._idled = key
                 return key
         return None
 

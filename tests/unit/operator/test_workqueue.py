@@ -164,3 +164,13 @@ async def test_a_worker_that_waits_is_woken_by_what_can_wait(queue: WorkQueue) -
     await asyncio.sleep(0)
     queue.add_idle(A, 60)
     assert await asyncio.wait_for(waiting, 1) == A
+
+
+async def test_what_can_wait_is_worked_on_one_at_a_time(queue: WorkQueue) -> None:
+    queue.add_idle(A, 60)
+    queue.add_idle(B, 60)
+    assert [await take(queue), await take(queue)] == [A, None]
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.done(A)
+    assert await asyncio.wait_for(waiting, 1) == B
