@@ -3,8 +3,8 @@
 Watch events, the resync and retries only put keys here; what there is to do is read afresh by the worker. The rules are
 those of client-go's workqueue: a key added while it is worked on is handed out again afterwards, a delayed key is
 handed out at its earliest time, and failures back off exponentially with jitter. What nobody waits for is worked on
-when nothing else is due, one key at a time: behind ten thousand runs that a resync queued, a pod that has ended would
-wait for minutes, and an API server that is asked about all of them at once has no time for those who end pods.
+when nothing else is due, one key at a time: a pod that has ended does not wait behind ten thousand runs that a resync
+queued, and a busy API server, which answers slowly, is asked less.
 """
 
 import asyncio
