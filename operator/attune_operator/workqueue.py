@@ -83,6 +83,7 @@ class WorkQueue:
             key: the key.
             at_least: seconds that are asked for; no longer than the longest back-off is waited.
         """
+        self._idle.pop(key, None)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16)) * (0.5 + self._jitter() / 2)
         # Not all of those that were told the same at the same moment.

@@ -104,6 +104,15 @@ def test_a_run_that_may_wait_for_a_tuned_model_is_woken_by_it(
     assert len(queue) == int(wakes)
 
 
+async def test_what_happens_goes_before_what_a_resync_found(controller: Controller, queue: WorkQueue) -> None:
+    first, second = raw({"observedGeneration": 1}), raw({"observedGeneration": 1})
+    second["metadata"]["name"] = "second"
+    await controller.resync(MemoryKube(**{f"{LIST}/1": first, f"{LIST}/2": second}))  # type: ignore[arg-type]
+    second["metadata"]["generation"] = 2
+    controller.finetunejob_changed(second, gone=False)
+    assert [(await queue.get()).name, (await queue.get()).name] == ["second", first["metadata"]["name"]]
+
+
 def test_a_run_that_is_over_is_looked_at_once_while_it_has_jobs_left(queue: WorkQueue) -> None:
     controller = Controller(queue, Metrics(CollectorRegistry()), Retraining(lambda: 0.0), jitter=lambda: 0.5)
     over = raw({"observedGeneration": 1, "conditions": [FINISHED]})

@@ -174,3 +174,16 @@ async def test_what_can_wait_is_worked_on_one_at_a_time(queue: WorkQueue) -> Non
     await asyncio.sleep(0)
     queue.done(A)
     assert await asyncio.wait_for(waiting, 1) == B
+
+
+async def test_a_failure_calls_off_the_wait_for_a_quiet_moment(queue: WorkQueue, clock: Clock) -> None:
+    queue.add_idle(A, 60)
+    queue.add(B)
+    assert [await take(queue), await take(queue)] == [B, A]
+    queue.add_idle(B, 60)
+    delay = queue.retry(B)
+    queue.done(B)
+    queue.done(A)
+    assert await take(queue) is None
+    clock.now = delay
+    assert await take(queue) == B
