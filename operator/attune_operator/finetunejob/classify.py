@@ -55,9 +55,9 @@ _FULL_DISK = re.compile(
 would do the same. A node that is merely short of something evicts whom it likes, and is none of these.
 Source: kubernetes pkg/kubelet/eviction/helpers.go."""
 _FIRST_SIGNAL = 128
+"""A process that a signal ended has this exit code plus the signal's number."""
 _MOST_WORDS = 1000
 """Characters that are told of what a pod said last."""
-"""A process that a signal ended has this exit code plus the signal's number."""
 
 
 class Ending(NamedTuple):
@@ -195,11 +195,11 @@ def _evicted(pod: PodView) -> str:
 
 
 def _end(text: str) -> str:
-    """The last whole lines of a text that is too long to be told; of one line that is too long, its end."""
+    """The last whole lines of a text that is too long to be told; where a long line ends it, its end."""
     if len(text) <= _MOST_WORDS:
         return text
-    cut = text[-_MOST_WORDS:]
-    return cut.partition("\n")[2] or cut
+    whole = text[-_MOST_WORDS - 1 :].partition("\n")[2]
+    return whole if len(whole) > _MOST_WORDS // 2 else text[-_MOST_WORDS:]
 
 
 def _code(code: int | None) -> str:

@@ -336,7 +336,8 @@ def test_of_a_long_log_whole_lines_are_told() -> None:
     assert told[1:] == lines[1 - len(told) :]
 
 
-def test_of_one_long_line_its_end_is_told() -> None:
-    found = settled(pod(phase="Failed", exit_code=1, termination_message="x" * 5000 + "the cause"))
-    assert last(found).message.endswith("xthe cause")
+@pytest.mark.parametrize("end", ["the cause", "the cause\n}"], ids=["alone", "before a short one"])
+def test_of_one_long_line_its_end_is_told(end: str) -> None:
+    found = settled(pod(phase="Failed", exit_code=1, termination_message="x" * 5000 + end))
+    assert last(found).message.endswith(f"x{end}")
     assert len(last(found).message) < 1100
