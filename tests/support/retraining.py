@@ -210,9 +210,10 @@ class Model:
     def step(self, now: datetime = NOW, look: LookView | None = None) -> model_plan.Plan:
         """One reconcile, as `tunedmodel/reconcile.py` does it."""
         model = tuned_model(self.status, **self.spec)
-        present = frozenset(r.metadata.uid for r in self.runs)
+        leaving = frozenset(r.metadata.uid for r in self.runs if r.metadata.deletion_timestamp)
+        present = frozenset(r.metadata.uid for r in self.runs) - leaving
         answer = _to_what_was_asked(look, self.status)
-        seen = model_snapshot.Snapshot(model, now, runs=tuple(self.runs), present=present, look=answer)
+        seen = model_snapshot.Snapshot(model, now, runs=tuple(self.runs), present=present, leaving=leaving, look=answer)
         decision = model_plan.plan(seen)
         self.status = model_summary.summarize(seen, decision)
         return decision

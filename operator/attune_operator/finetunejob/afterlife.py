@@ -125,10 +125,7 @@ class Afterlife:
         model, problems = TunedModel.parse(raw)
         if any(p.path.startswith("status") for p in problems):
             return f"may be in use: the status of TunedModel {name} cannot be read"
-        if problems:  # nothing is decided by a spec that cannot be read
-            use = model.status.use_of(meta.uid)
-            return f"is {use} of TunedModel {name}" if use else ""
-        needed = model.needs(meta.uid)
+        needed = model.needs(meta.uid)  # of a spec that cannot be read: as if by the defaults, so files rather stay
         return f"{needed} of TunedModel {name}" if needed else ""
 
     async def _sweep(self, stored: JSON, run: FineTuneJob, now: datetime) -> float | None:

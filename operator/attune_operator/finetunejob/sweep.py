@@ -104,8 +104,8 @@ def waits_for(pods: tuple[PodView, ...]) -> str:
 def in_use(use: str) -> str:
     """Why the files of a run that is being deleted stay for now."""
     return (
-        f"The FineTuneJob is being deleted, but its model {use}: its files stay until it no longer is, "
-        f"or the TunedModel is deleted. {LET_GO}"
+        f"The FineTuneJob is being deleted, but its model {use}: its files stay for as long as it is in use or may "
+        f"come into use, or until the TunedModel is deleted. {LET_GO}"
     )
 
 

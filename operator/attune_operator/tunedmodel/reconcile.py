@@ -80,11 +80,13 @@ class TunedModelReconciler:
         if bad := bad or problems(model.spec):
             return Snapshot(model=model, now=now, problems=tuple(bad))
         raw = await objects.within(self.client, naming.FINETUNEJOBS, model.metadata.namespace)
-        present = frozenset(r["metadata"]["uid"] for r in raw if "deletionTimestamp" not in r["metadata"])
+        leaving = frozenset(r["metadata"]["uid"] for r in raw if "deletionTimestamp" in r["metadata"])
+        present = frozenset(r["metadata"]["uid"] for r in raw) - leaving
         mine = [r for r in raw if _register(r) == model.metadata.name]
         parsed = (FineTuneJob.parse(r) for r in mine if is_finished(r.get("status")))
         runs = tuple(run for run, bad_run in parsed if not bad_run)
-        return Snapshot(model=model, now=now, runs=runs, present=present, look=await self._look(model, now))
+        look = await self._look(model, now)
+        return Snapshot(model=model, now=now, runs=runs, present=present, leaving=leaving, look=look)
 
     async def _look(self, model: TunedModel, now: datetime) -> LookView | None:
         if model.status.look is None:

@@ -24,5 +24,7 @@ class Snapshot:
     """Runs of its namespace that register with it and are over."""
     present: frozenset[str] = field(default_factory=frozenset)
     """UIDs of all FineTuneJobs of its namespace that are there and are not being deleted."""
+    leaving: frozenset[str] = field(default_factory=frozenset)
+    """UIDs of those that are being deleted, and wait for something."""
     look: LookView | None = None
     """The Job of status.look, if it is there."""

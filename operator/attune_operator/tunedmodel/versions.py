@@ -33,9 +33,13 @@ def registered(seen: Snapshot) -> tuple[Version, ...]:
 
 
 def _with_its_files(version: Version, seen: Snapshot) -> Version:
-    """A version whose files went with its run can be used no more; those in use are kept from going."""
-    gone = version.deletion_policy is DeletionPolicy.DELETE and version.run_id not in seen.present
-    if not gone or version.state is VersionState.RETIRED or seen.model.status.use_of(version.run_id):
+    """A version whose files went with its run can be used no more; those that are needed are kept from going."""
+    uid = version.run_id
+    gone = version.deletion_policy is DeletionPolicy.DELETE and uid not in seen.present
+    if not gone or version.state is VersionState.RETIRED:
+        return version
+    # The sweep of a run that is being deleted asks `needs` as well: what it waits for is not called off from here.
+    if seen.model.needs(uid) if uid in seen.leaving else seen.model.status.use_of(uid):
         return version
     told = f"FineTuneJob {version.run} was deleted, and its files with it (output.deletionPolicy Delete)."
     return version.model_copy(update={"state": VersionState.RETIRED, "message": told})

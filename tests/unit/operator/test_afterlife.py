@@ -406,4 +406,4 @@ def test_files_that_serve_are_not_removed(status: JSON, meta: JSON, waits: bool)
     leave(kube)
     assert any(p.startswith(JOBS) for p in kube.objects) is not waits
     told = kube.objects[f"{RUNS}/{NAME}"]["status"]["message"]
-    assert ("its files stay until it no longer is" in told) is waits
+    assert ("its files stay for as long as it is in use" in told) is waits

@@ -10,6 +10,7 @@ from attune_contract.enums import OutcomeState, Stage
 from attune_contract.monitoring import Comparison, InputDrift, MetricDrop, Monitoring, VariantFigures
 from attune_contract.outcome import Outcome
 from attune_operator.api.conditions import ConditionType, Reason
+from attune_operator.api.finetunejob import FineTuneJob
 from attune_operator.api.tunedmodel import TunedModelStatus
 from attune_operator.finetunejob.snapshot import LookView
 from attune_operator.timing.moments import stamp
@@ -75,13 +76,40 @@ def test_a_version_whose_files_are_gone_can_be_used_no_more(policy: str, state: 
     assert model.champion == (2 if policy == "Delete" else 1)
 
 
+def deleted(run: FineTuneJob) -> FineTuneJob:
+    meta = run.metadata.model_copy(update={"deletion_timestamp": stamp(NOW)})
+    return run.model_copy(update={"metadata": meta})
+
+
 def test_a_run_that_is_being_deleted_with_its_files_becomes_no_version() -> None:
     model = Model()
-    leaving = finished(1, output={"deletionPolicy": "Delete"})
-    meta = leaving.metadata.model_copy(update={"deletion_timestamp": stamp(NOW)})
-    model.runs.append(leaving.model_copy(update={"metadata": meta}))
+    model.runs.append(deleted(finished(1, output={"deletionPolicy": "Delete"})))
     model.step()
     assert model.states == {}
+
+
+def test_a_version_that_is_compared_while_its_run_is_being_deleted_keeps_its_files_until_that_is_decided() -> None:
+    """The sweep waits for as long as the TunedModel needs them; that it waits must not end the need."""
+    model = Model()
+    model.run(1)
+    model.run(2, output={"deletionPolicy": "Delete"})
+    assert model.states[2] in {"Candidate", "Comparing"}
+    model.runs[1] = deleted(model.runs[1])
+    model.step()
+    assert model.states[2] in {"Candidate", "Comparing"}
+    assert tuned_model(model.status).needs(model.runs[1].metadata.uid)
+    del model.runs[1]
+    model.step()
+    assert model.states[2] == "Retired", "it is gone, as somebody took its finalizer away"
+
+
+def test_a_version_that_nobody_needs_is_retired_when_its_run_is_deleted() -> None:
+    model = Model(promotion="Manual", promote=1)
+    for number in (1, 2, 3):
+        model.run(number, output={"deletionPolicy": "Delete"})
+    model.runs[1] = deleted(model.runs[1])
+    model.step()
+    assert model.states == {1: "Champion", 2: "Retired", 3: "Challenger"}
 
 
 def test_a_status_never_outgrows_what_etcd_takes() -> None:
