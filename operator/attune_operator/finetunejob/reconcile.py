@@ -76,12 +76,13 @@ class Reconciler:
         if is_terminal(seen.run):
             return await self._rest(key, stored, seen.run)
         decision = plan(seen, self.settings)
-        recorded = decision.start is None or decision.start in seen.run.status.attempts
         status = seen.run.status
-        if not recorded or decision.stop:
+        if decision.start or decision.stop:
             # First the record, then the deed: an attempt exists in status before its Job does, and a Job's outcome
-            # is in status before the Job goes.
-            stored, status = await self._write(stored, status, summarize(seen, decision, self.settings))
+            # is in status before the Job goes. Even if it says nothing new: by old news a run that is over, and
+            # whose Jobs were pruned, waits for the Job of an attempt that is recorded, and this write is refused.
+            status = summarize(seen, decision, self.settings)
+            stored = await apply.write_status(self.client, stored, status.dump())
         # The pods of the next stage are told what the one that just ended left: that is in the new status.
         run = seen.run.model_copy(update={"status": status})
         decision, created = await self._apply(run, seen.runtime, decision)

@@ -1,0 +1,76 @@
+"""The record before the deed: what a reconcile writes, and what it leaves alone when its news is old."""
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from attune_contract.enums import Stage
+from attune_operator.api.enums import AttemptState
+from attune_operator.cluster.client import Kube
+from attune_operator.cluster.kueue import Kueue
+from attune_operator.cluster.progress import ProgressPoller
+from attune_operator.cluster.runtimes import Runtimes
+from attune_operator.cluster.warnings import Warnings
+from attune_operator.errors import ConflictError
+from attune_operator.finetunejob.afterlife import Afterlife
+from attune_operator.finetunejob.reconcile import Reconciler
+from attune_operator.metrics import Metrics
+from attune_operator.settings import Settings
+from attune_operator.workqueue import Key
+from factories import NAME, NAMESPACE, attempt, raw
+from memory_kube import MemoryKube
+
+JSON = dict[str, Any]
+PATH = f"/apis/attune.dev/v1alpha1/namespaces/{NAMESPACE}/finetunejobs/{NAME}"
+RUNTIME = {"metadata": {"name": "default"}, "spec": {"image": "attune/trainer:1"}}
+RECORDED = attempt(Stage.PREFLIGHT, AttemptState.PENDING).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class OldNews(MemoryKube):
+    """Answers for the FineTuneJob as it was, until it was told something new."""
+
+    old: JSON | None = None
+
+    async def get(self, path: str) -> JSON:
+        if path == PATH and self.old is not None:
+            return copy.deepcopy(self.old)
+        return await super().get(path)
+
+
+def waiting_for_its_job() -> OldNews:
+    """A run whose first attempt is recorded, and whose Job is not there."""
+    body = raw()
+    body["status"] = {"attempts": [RECORDED]}
+    return OldNews(**{PATH: body, "/apis/attune.dev/v1alpha1/tuningruntimes/default": RUNTIME})
+
+
+def reconcile(kube: MemoryKube) -> float | None:
+    typed: Kube = kube  # type: ignore[assignment]  # has its methods
+    poller = ProgressPoller(None, 10.0, lambda: 0.0)  # type: ignore[arg-type]  # no pod is asked
+    runtimes, warnings = Runtimes(typed, lambda: 0.0), Warnings(typed, lambda: 0.0)
+    afterlife = Afterlife(typed, runtimes, Settings(), warnings)
+    metrics, kueue = Metrics(CollectorRegistry()), Kueue(typed, lambda: 0.0)
+    reconciler = Reconciler(typed, poller, Settings(), metrics, runtimes, kueue, warnings, afterlife)
+    return asyncio.run(reconciler.reconcile(Key(NAMESPACE, NAME)))
+
+
+def jobs(kube: MemoryKube) -> list[str]:
+    return [path for path in kube.objects if "/jobs/" in path]
+
+
+def test_an_attempt_that_is_recorded_gets_the_job_that_it_lacks() -> None:
+    kube = waiting_for_its_job()
+    reconcile(kube)
+    assert [path.rpartition("/")[2] for path in jobs(kube)] == [RECORDED["jobName"]]
+
+
+def test_by_old_news_the_job_of_an_attempt_that_is_over_and_pruned_is_not_created_again() -> None:
+    kube = waiting_for_its_job()
+    kube.old = copy.deepcopy(kube.objects[PATH])
+    kube.put(PATH, kube.objects[PATH])  # somebody wrote since: the attempt's end, and that of the run
+    with pytest.raises(ConflictError):
+        reconcile(kube)
+    assert jobs(kube) == []
