@@ -10,10 +10,10 @@ API_VERSION = "attune.dev/v1alpha1"
 FAKE = "kwok.x-k8s.io/node"
 
 
-def finetunejob(name: str) -> bytes:
+def finetunejob(name: str, runtime: str = NAME) -> bytes:
     """A FineTuneJob like those of a real team, with Secrets and metrics; its pods run on the fake nodes only."""
     spec = {
-        "runtime": NAME,
+        "runtime": runtime,
         "model": {"source": "s3://models/base", "credentialsSecret": "model-store"},
         "method": "SFT",
         "tuning": {"type": "LoRA", "rank": 16, "alpha": 32},
@@ -63,14 +63,15 @@ def node(name: str) -> bytes:
     )
 
 
-def runtime() -> bytes:
-    """The runtime that leads to the fake nodes."""
+def runtime(name: str = NAME, **more: Any) -> bytes:
+    """A runtime that leads to the fake nodes; `more` are fields of its spec."""
     spec = {
         "image": "attune/trainer:bench",
         "nodeSelector": {NAME: "fake"},
         "tolerations": [{"key": FAKE, "operator": "Exists", "effect": "NoSchedule"}],
+        **more,
     }
-    return _dump({"apiVersion": API_VERSION, "kind": "TuningRuntime", "metadata": {"name": NAME}, "spec": spec})
+    return _dump({"apiVersion": API_VERSION, "kind": "TuningRuntime", "metadata": {"name": name}, "spec": spec})
 
 
 def namespace(name: str) -> bytes:

@@ -4,15 +4,14 @@ The pods are played; test_soak.py does the same to runs whose pods are real.
 """
 
 import asyncio
-import json
 import os
 import time
 from pathlib import Path
 
 import pytest
 from benchmarks.apiserver import APIServer
-from benchmarks.manifests import finetunejob, runtime
-from benchmarks.scene import RUNTIMES_PATH, jobs_path, pods_path, runs_path
+from benchmarks.manifests import runtime
+from benchmarks.scene import RUNTIMES_PATH, jobs_path, pods_path
 
 from attune_devcluster.alone import Alone
 from peril.faults import now_and_then
@@ -36,16 +35,14 @@ pytestmark = [
 async def test_an_operator_that_is_disturbed_all_the_time_ends_every_run_and_keeps_nothing(
     alone: Alone, api: APIServer, tmp_path: Path, results: Section, usual: set[str], stall: float, seed: int
 ) -> None:
-    shared = json.loads(runtime())
-    brief = {**shared, "metadata": {"name": RUNTIME}, "spec": {**shared["spec"], "retention": "0s"}}
-    await api.post(RUNTIMES_PATH, json.dumps(brief).encode())
+    await api.post(RUNTIMES_PATH, runtime(RUNTIME, retention="0s"))
     began = time.monotonic()
     async with world(alone, api, tmp_path, "long", scripts=[now_and_then(seed)], stall=stall) as made:
         memory: list[float] = []
         sampling = asyncio.create_task(sample(made, memory))
         for number in range(RUNS):
             await asyncio.sleep(began + number * 60 * MINUTES / RUNS - time.monotonic())
-            await submit(made, f"run-{number}")
+            await made.submit(f"run-{number}", runtime=RUNTIME)
         verdict = await made.finish()
         left = await leaked(made)
         sampling.cancel()
@@ -64,13 +61,6 @@ async def test_an_operator_that_is_disturbed_all_the_time_ends_every_run_and_kee
 {RUNS} runs in {took / 60:.0f} minutes, their pods played, under one operator that was never started again, {told} once
 warm ({max(memory) / 2**20:.0f} MiB at most). No Job and no pod was left.
 """
-
-
-async def submit(made: World, name: str) -> None:
-    body = json.loads(finetunejob(name))
-    body["spec"]["runtime"] = RUNTIME
-    await made.api.post(runs_path(made.namespace), json.dumps(body).encode())
-    made.names.append(name)
 
 
 async def sample(made: World, memory: list[float]) -> None:

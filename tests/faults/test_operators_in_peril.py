@@ -1,5 +1,6 @@
 """Two operators at once, one that is down while a Job ends, and objects that nobody could have foreseen."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 import pytest
 from benchmarks.apiserver import APIServer
-from benchmarks.scene import NAMESPACES_PATH
+from benchmarks.manifests import runtime
+from benchmarks.scene import NAMESPACES_PATH, RUNTIMES_PATH
 
 from attune_devcluster.alone import Alone
-from peril.faults import Kind, healthy, schedule
+from peril.faults import Kind, healthy, old_news, schedule
 from peril.results import Section, row
 from peril.witness import condition
 from peril.world import World, world
@@ -20,10 +22,14 @@ SECTION = Section(
     "operators in peril",
     "Two operators, none, and objects that cannot be read",
     """\
-Two operators that both work, without leader election; one that stands by; none while a Job ends; and one
-beside objects that no version should ever meet: such objects say of themselves what is wrong, and hold nobody up.
+Two operators that both work, without leader election; one that is told old news; one that stands by; none while
+a Job ends; and one beside objects that no version should ever meet: such objects say of themselves what is wrong, and
+hold nobody up.
 """,
 )
+AT_ONCE = 10
+LATER_SECONDS = 5.0
+"""So long after the end of all runs is looked whether one begins again; a resync is due in it."""
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 
@@ -47,6 +53,21 @@ async def test_two_operators_that_both_work_make_one_job_for_each_attempt(
         worked = [sum(done.is_step for done in proxy.done) for proxy in made.proxies]
         assert all(worked), f"steps of each: both must have worked, or nothing was tested: {worked}"
     fault = f"two operators, both at work, {only or 'all faults mixed'}"
+    results.rows.append(row(fault, len(verdict.struck), [verdict], usual))
+
+
+async def test_by_old_news_no_run_that_is_over_and_pruned_begins_again(
+    alone: Alone, api: APIServer, tmp_path: Path, results: Section, usual: set[str], seed: int
+) -> None:
+    """Jobs go as soon as their run is over, and with them the names that else stand in the way of a second one."""
+    await api.post(RUNTIMES_PATH, runtime("pruned", retention="0s"))
+    async with world(alone, api, tmp_path, "old-news", scripts=[old_news(seed)]) as made:
+        await made.submit(*(f"run-{number}" for number in range(AT_ONCE)), runtime="pruned")
+        await made.finish()
+        await asyncio.sleep(LATER_SECONDS)
+        verdict = made.verdict()
+    assert verdict.broken == []
+    fault = "every second read of a FineTuneJob stale, and Jobs pruned at once"
     results.rows.append(row(fault, len(verdict.struck), [verdict], usual))
 
 

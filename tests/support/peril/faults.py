@@ -158,6 +158,17 @@ def now_and_then(seed: int, one_in: int = 50) -> Script:
     return script
 
 
+def old_news(seed: int) -> Script:
+    """Every second read of a FineTuneJob that was read before tells how it was then."""
+    dice = random.Random(seed)  # noqa: S311 - not for secrets
+
+    def script(asked: Asked) -> Kind | None:
+        one = asked.verb == "GET" and "/finetunejobs/" in asked.path
+        return Kind.STALE if one and asked.known and dice.random() < 1 / 2 else None
+
+    return script
+
+
 def _kinds(asked: Asked) -> tuple[Kind, ...]:
     if asked.event:
         return OF_EVENTS

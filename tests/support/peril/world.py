@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.apiserver import APIServer
-from benchmarks.manifests import finetunejob
+from benchmarks.manifests import NAME, finetunejob
 from benchmarks.scene import NAMESPACES_PATH, runs_path
 
 from attune_devcluster.alone import Alone
@@ -39,10 +39,10 @@ class World:
     names: list[str] = field(default_factory=list)
     patience: float = PATIENCE_SECONDS
 
-    async def submit(self, *names: str) -> None:
+    async def submit(self, *names: str, runtime: str = NAME) -> None:
         """Creates FineTuneJobs."""
         for name in names:
-            await self.api.post(runs_path(self.namespace), finetunejob(name))
+            await self.api.post(runs_path(self.namespace), finetunejob(name, runtime))
         self.names += names
 
     async def finish(self) -> "Verdict":
