@@ -19,7 +19,7 @@ class MemoryKube:
     """Has the methods of `attune_operator.cluster.client.Kube`, and remembers every write.
 
     Objects are kept by path. Every write counts up resourceVersion, and one with an old version is refused. `broken`
-    says which writes fail, and how: the error by `VERB path`.
+    says which writes fail, and how: the error by `VERB path`. `old` holds what reads of a path are told instead.
     """
 
     def __init__(self, **objects: JSON) -> None:
@@ -27,6 +27,7 @@ class MemoryKube:
         self.writes: list[tuple[str, str]] = []
         self.deleted: list[tuple[str, str]] = []
         self.broken: dict[str, APIError] = {}
+        self.old: dict[str, JSON] = {}
         self._versions = 0
         for path, body in objects.items():
             self.put(path, body)
@@ -41,6 +42,8 @@ class MemoryKube:
         """One object, or those below a collection that have the labels asked for."""
         await asyncio.sleep(0)  # others may come in between
         parts = urlsplit(path)
+        if parts.path in self.old:
+            return copy.deepcopy(self.old[parts.path])
         if parts.path in self.objects:
             return copy.deepcopy(self.objects[parts.path])
         if parts.path.rpartition("/")[2] in COLLECTIONS:

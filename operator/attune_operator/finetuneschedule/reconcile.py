@@ -66,7 +66,9 @@ class ScheduleReconciler:
         seen = await self._observe(stored, runs)
         decision = plan(seen)
         # First the record, then the deed: a run is in status before it is created, and counted before it is deleted.
-        stored, status = await self._write(stored, seen.schedule.status, summarize(seen, decision))
+        # Even if that says nothing new: by old news a run that has come and gone is yet to be created.
+        sure = bool(decision.create)
+        stored, status = await self._write(stored, seen.schedule.status, summarize(seen, decision), sure=sure)
         decision, created = await self._apply(seen, decision)
         stored, status = await self._write(stored, status, summarize(replace_status(seen, status), again(decision)))
         if status.handled_trigger is not None and naming.TRIGGER_ANNOTATION in stored["metadata"].get(
@@ -155,9 +157,10 @@ class ScheduleReconciler:
         return decision
 
     async def _write(
-        self, stored: JSON, old: FineTuneScheduleStatus, new: FineTuneScheduleStatus
+        self, stored: JSON, old: FineTuneScheduleStatus, new: FineTuneScheduleStatus, *, sure: bool = False
     ) -> tuple[JSON, FineTuneScheduleStatus]:
-        if new == old:
+        """Writes a status if it says anything new, or to be sure that nobody wrote since: then it is refused."""
+        if new == old and not sure:
             return stored, old
         return await apply.write_status(self.client, stored, new.dump(), naming.SCHEDULES), new
 

@@ -29,22 +29,11 @@ RUNTIME = {"metadata": {"name": "default"}, "spec": {"image": "attune/trainer:1"
 RECORDED = attempt(Stage.PREFLIGHT, AttemptState.PENDING).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-class OldNews(MemoryKube):
-    """Answers for the FineTuneJob as it was, until it was told something new."""
-
-    old: JSON | None = None
-
-    async def get(self, path: str) -> JSON:
-        if path == PATH and self.old is not None:
-            return copy.deepcopy(self.old)
-        return await super().get(path)
-
-
-def waiting_for_its_job() -> OldNews:
+def waiting_for_its_job() -> MemoryKube:
     """A run whose first attempt is recorded, and whose Job is not there."""
     body = raw()
     body["status"] = {"attempts": [RECORDED]}
-    return OldNews(**{PATH: body, "/apis/attune.dev/v1alpha1/tuningruntimes/default": RUNTIME})
+    return MemoryKube(**{PATH: body, "/apis/attune.dev/v1alpha1/tuningruntimes/default": RUNTIME})
 
 
 def reconcile(kube: MemoryKube) -> float | None:
@@ -69,7 +58,7 @@ def test_an_attempt_that_is_recorded_gets_the_job_that_it_lacks() -> None:
 
 def test_by_old_news_the_job_of_an_attempt_that_is_over_and_pruned_is_not_created_again() -> None:
     kube = waiting_for_its_job()
-    kube.old = copy.deepcopy(kube.objects[PATH])
+    kube.old[PATH] = copy.deepcopy(kube.objects[PATH])
     kube.put(PATH, kube.objects[PATH])  # somebody wrote since: the attempt's end, and that of the run
     with pytest.raises(ConflictError):
         reconcile(kube)

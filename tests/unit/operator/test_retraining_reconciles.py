@@ -1,6 +1,7 @@
 """Schedules, waves and TunedModels against an API server in memory: what is written, in which order, and by whom."""
 
 import asyncio
+import copy
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -16,7 +17,7 @@ from attune_operator.cluster.looks import Looks
 from attune_operator.cluster.runtimes import Runtimes
 from attune_operator.cluster.warnings import Warnings
 from attune_operator.clusterfinetuneschedule.reconcile import WaveReconciler
-from attune_operator.errors import UnavailableError
+from attune_operator.errors import ConflictError, UnavailableError
 from attune_operator.finetuneschedule.reconcile import ScheduleReconciler
 from attune_operator.retraining_metrics import RetrainingMetrics
 from attune_operator.settings import Settings
@@ -111,6 +112,24 @@ def test_a_schedule_makes_its_run_only_once_it_is_recorded() -> None:
     assert ("PUT", f"{SCHEDULE}/status") in kube.writes[: kube.writes.index(("POST", f"{RUNS}/weekly-20260101-1300"))]
     (record,) = kube.objects[SCHEDULE]["status"]["runs"]
     assert record["created"] is True
+
+
+def test_by_old_news_a_run_that_has_come_and_gone_is_not_made_again() -> None:
+    name = "weekly-20260101-1300"
+    kube = cluster(**{SCHEDULE: schedule()})
+    reconcile(kube, SCHEDULE, at())
+    kube.broken[f"POST {RUNS}/{name}"] = UnavailableError("away")
+    with pytest.raises(UnavailableError):
+        reconcile(kube, SCHEDULE, at(hours=1))
+    then = copy.deepcopy(kube.objects[SCHEDULE])
+    assert not then["status"]["runs"][0].get("created"), "it is recorded, and yet to be created"
+    kube.broken.clear()
+    reconcile(kube, SCHEDULE, at(hours=1, minutes=1))
+    del kube.objects[f"{RUNS}/{name}"]
+    kube.old[SCHEDULE] = then
+    with pytest.raises(ConflictError):
+        reconcile(kube, SCHEDULE, at(hours=1, minutes=2))
+    assert runs(kube) == []
 
 
 def test_two_operators_start_one_run() -> None:
