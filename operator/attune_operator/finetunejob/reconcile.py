@@ -79,9 +79,10 @@ class Reconciler:
         status = seen.run.status
         if decision.start or decision.stop:
             # First the record, then the deed: an attempt exists in status before its Job does, and a Job's outcome
-            # is in status before the Job goes. Even if it says nothing new: by old news a run that is over, and
-            # whose Jobs were pruned, waits for the Job of an attempt that is recorded, and this write is refused.
-            status = summarize(seen, decision, self.settings)
+            # is in status before the Job goes. What is recorded is written again as it is: by old news a run that is
+            # over, and whose Jobs were pruned, waits for the Job of its last attempt, and this write is refused.
+            if decision.stop or decision.start not in status.attempts:
+                status = summarize(seen, decision, self.settings)
             stored = await apply.write_status(self.client, stored, status.dump())
         # The pods of the next stage are told what the one that just ended left: that is in the new status.
         run = seen.run.model_copy(update={"status": status})

@@ -14,7 +14,7 @@ from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.progress import ProgressPoller
 from attune_operator.cluster.runtimes import Runtimes
 from attune_operator.cluster.warnings import Warnings
-from attune_operator.errors import ConflictError
+from attune_operator.errors import ConflictError, ForbiddenError
 from attune_operator.finetunejob.afterlife import Afterlife
 from attune_operator.finetunejob.reconcile import Reconciler
 from attune_operator.metrics import Metrics
@@ -63,3 +63,21 @@ def test_by_old_news_the_job_of_an_attempt_that_is_over_and_pruned_is_not_create
     with pytest.raises(ConflictError):
         reconcile(kube)
     assert jobs(kube) == []
+
+
+def test_a_job_that_is_refused_again_and_again_does_not_make_its_run_look_well_in_between() -> None:
+    kube = waiting_for_its_job()
+    kube.broken[f"POST /apis/batch/v1/namespaces/{NAMESPACE}/jobs"] = ForbiddenError("exceeded quota")
+    told: list[str] = []
+    replace = kube.replace
+
+    async def noted(path: str, body: JSON) -> JSON:
+        found = {c["type"]: c["status"] for c in body["status"].get("conditions", [])}
+        told.append(found.get("Stalled", "not said"))
+        return await replace(path, body)
+
+    kube.replace = noted  # type: ignore[method-assign]
+    for _ in range(3):
+        reconcile(kube)
+    assert told[-1] == "True"
+    assert set(told[told.index("True") :]) == {"True"}
