@@ -21,7 +21,7 @@ JSON = dict[str, Any]
 REQUEST_SECONDS = 30
 READS = frozenset({"GET"})
 PAGE = 100
-"""Objects asked for at a time where there may be thousands: a FineTuneJob that has ended is some 60 KB in memory."""
+"""Objects asked for at a time where there may be thousands: a FineTuneJob that has ended is some 90 KB in memory."""
 
 
 class Kube:

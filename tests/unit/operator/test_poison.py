@@ -1,58 +1,21 @@
 """Objects that this version cannot cope with say so themselves, and stop nobody else."""
 
-import asyncio
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from attune_contract.enums import Stage
 from attune_operator import naming
 from attune_operator.api.enums import AttemptState
-from attune_operator.cluster.client import Kube
-from attune_operator.cluster.kueue import Kueue
 from attune_operator.cluster.progress import ProgressPoller
-from attune_operator.cluster.runtimes import Runtimes
-from attune_operator.cluster.warnings import Warnings
 from attune_operator.errors import InvalidError
 from attune_operator.finetunejob import reconcile as reconciling
-from attune_operator.finetunejob.afterlife import Afterlife
-from attune_operator.finetunejob.reconcile import Reconciler
-from attune_operator.metrics import Metrics
-from attune_operator.settings import Settings
-from attune_operator.workqueue import Key
-from factories import NAME, NAMESPACE, UID, attempt, raw
+from factories import NAMESPACE, UID, attempt, raw
 from memory_kube import MemoryKube
+from one_run import KEY, PATH, cluster, reconcile
 
 JSON = dict[str, Any]
-PATH = f"/apis/attune.dev/v1alpha1/namespaces/{NAMESPACE}/finetunejobs/{NAME}"
-RUNTIME = {"metadata": {"name": "default"}, "spec": {"image": "attune/trainer:1"}}
-KEY = Key(NAMESPACE, NAME)
 RECORDED = attempt(Stage.TRAIN, AttemptState.RUNNING).model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def reconcile(kube: MemoryKube, poller: ProgressPoller | None = None) -> float | None:
-    typed: Kube = kube  # type: ignore[assignment]  # has its methods
-    poller = poller or ProgressPoller(None, 10.0, lambda: 0.0)  # type: ignore[arg-type]  # no pod is asked
-    runtimes, warnings = Runtimes(typed, lambda: 0.0), Warnings(typed, lambda: 0.0)
-    reconciler = Reconciler(
-        typed,
-        poller,
-        Settings(),
-        Metrics(CollectorRegistry()),
-        runtimes,
-        Kueue(typed, lambda: 0.0),
-        warnings,
-        Afterlife(typed, runtimes, Settings(), warnings),
-    )
-    return asyncio.run(reconciler.reconcile(KEY))
-
-
-def cluster(status: Any, **metadata: Any) -> MemoryKube:
-    body = raw()
-    body["status"] = status
-    body["metadata"] |= metadata
-    return MemoryKube(**{PATH: body, "/apis/attune.dev/v1alpha1/tuningruntimes/default": RUNTIME})
 
 
 def conditions(kube: MemoryKube) -> dict[str, JSON]:

@@ -1,49 +1,24 @@
 """The record before the deed: what a reconcile writes, and what it leaves alone when its news is old."""
 
-import asyncio
 import copy
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from attune_contract.enums import Stage
 from attune_operator.api.enums import AttemptState
-from attune_operator.cluster.client import Kube
-from attune_operator.cluster.kueue import Kueue
-from attune_operator.cluster.progress import ProgressPoller
-from attune_operator.cluster.runtimes import Runtimes
-from attune_operator.cluster.warnings import Warnings
 from attune_operator.errors import ConflictError, ForbiddenError
-from attune_operator.finetunejob.afterlife import Afterlife
-from attune_operator.finetunejob.reconcile import Reconciler
-from attune_operator.metrics import Metrics
-from attune_operator.settings import Settings
-from attune_operator.workqueue import Key
-from factories import NAME, NAMESPACE, attempt, raw
+from factories import NAMESPACE, attempt
 from memory_kube import MemoryKube
+from one_run import PATH, cluster, reconcile
 
 JSON = dict[str, Any]
-PATH = f"/apis/attune.dev/v1alpha1/namespaces/{NAMESPACE}/finetunejobs/{NAME}"
-RUNTIME = {"metadata": {"name": "default"}, "spec": {"image": "attune/trainer:1"}}
 RECORDED = attempt(Stage.PREFLIGHT, AttemptState.PENDING).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def waiting_for_its_job() -> MemoryKube:
     """A run whose first attempt is recorded, and whose Job is not there."""
-    body = raw()
-    body["status"] = {"attempts": [RECORDED]}
-    return MemoryKube(**{PATH: body, "/apis/attune.dev/v1alpha1/tuningruntimes/default": RUNTIME})
-
-
-def reconcile(kube: MemoryKube) -> float | None:
-    typed: Kube = kube  # type: ignore[assignment]  # has its methods
-    poller = ProgressPoller(None, 10.0, lambda: 0.0)  # type: ignore[arg-type]  # no pod is asked
-    runtimes, warnings = Runtimes(typed, lambda: 0.0), Warnings(typed, lambda: 0.0)
-    afterlife = Afterlife(typed, runtimes, Settings(), warnings)
-    metrics, kueue = Metrics(CollectorRegistry()), Kueue(typed, lambda: 0.0)
-    reconciler = Reconciler(typed, poller, Settings(), metrics, runtimes, kueue, warnings, afterlife)
-    return asyncio.run(reconciler.reconcile(Key(NAMESPACE, NAME)))
+    return cluster({"attempts": [RECORDED]})
 
 
 def jobs(kube: MemoryKube) -> list[str]:
