@@ -24,8 +24,14 @@ from attune_trainer.stop import MARGIN, Stopper
 
 POLL = 0.5
 """Seconds between two looks at the processes."""
-STACKS_TIME = 2.0
-"""Seconds for telling where they stand."""
+STACKS_TIMES = 3
+"""How often they are asked where they stand.
+
+A process that moves between the answers is told from one that is stuck; and one that moves while it answers may be
+caught between two frames, so that the answer has one line.
+"""
+STACKS_SECONDS = 1.0
+"""Seconds for each answer."""
 LOG_TIME = 2.0
 """Seconds for the last lines of a log to arrive."""
 _CGROUP = Path("/sys/fs/cgroup")
@@ -122,10 +128,11 @@ class _Supervisor:
 
     def _end_stalled(self, doing: str, seconds: float) -> Outcome:
         """Has every process say where it stands, and ends them."""
-        for pid in self._pids():
-            _send(pid, signal.SIGCONT)  # one that was stopped cannot say anything
-            _send(pid, launch.STACKS_SIGNAL)
-        time.sleep(STACKS_TIME)
+        for _ in range(STACKS_TIMES):
+            for pid in self._pids():
+                _send(pid, signal.SIGCONT)  # one that was stopped cannot say anything
+                _send(pid, launch.STACKS_SIGNAL)
+            time.sleep(STACKS_SECONDS)
         self._kill()
         ranks = sorted(self._folder.glob("*.stacks"), key=lambda p: int(p.stem))
         text = "".join(f"process {p.stem}\n{p.read_text(encoding='utf-8', errors='replace')}\n" for p in ranks)
