@@ -95,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
     document, config = configuration.read(asked.config)
     if isinstance(config, RunConfig) and launch.is_needed(stage, os.environ):
+        imports.over()
         return supervision.run(config, asked.config, os.environ)
     known = config if isinstance(config, RunConfig) else None
     secrets = logs.Secrets(known, os.environ)
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if launch.collects(os.environ):
         launch.report_for_duty(os.environ)
     if known:
-        imports.keep_out(imports.unused(known.workload, stage))
+        imports.keep_out(imports.unused(known, stage))
     outcome, code = attempt(document, config, stage, os.environ, board=board, stopper=stopper)
     logging.getLogger(__name__).info("%s: %s: %s", outcome.stage.value, outcome.reason, outcome.message)
     if known and outcome.state is OutcomeState.FAILED and not launch.collects(os.environ):
@@ -191,6 +192,7 @@ def _board(
 def _entry(stage: Stage) -> Callable[[Context], Outcome]:
     """The stage's program, imported only now: preflight's image has no torch."""
     program = importlib.import_module(f"attune_trainer.stages.{stage.value.lower()}")
+    imports.over()
     entry: Callable[[Context], Outcome] = program.run
     return entry
 

@@ -1,37 +1,46 @@
 """Keeps a stage from importing libraries that it does not use.
 
 transformers and peft import what they could work with wherever it is installed: `datasets` with pandas, and
-bitsandbytes with torch's compiler. That is more than two seconds of every pod, for methods that need neither.
+bitsandbytes with torch's compiler. That is more than two seconds of every pod, for methods that need neither. A model
+that brings code of its own may need any of it, so there nothing is kept out.
 """
 
+import gc
 import sys
 from collections.abc import MutableMapping
 from typing import Any
 
 from attune_contract.enums import Method, Stage, TuningType
-from attune_contract.spec import Workload
+from attune_contract.runconfig import RunConfig
 
 OF_TRL = frozenset({"datasets", "pandas"})
 """What TRL's trainers cannot do without."""
 OF_QLORA = frozenset({"bitsandbytes"})
 OF_SKLEARN = frozenset({"sklearn"})
 """transformers imports it wherever it is installed."""
+OF_IMAGES = frozenset({"scipy"})
+"""The same, for the losses of models that find things in images. What evaluates models needs it itself."""
 OF_MONITORING = frozenset({"sklearn", "pandas"})
 ON_TRL = frozenset({Method.DPO, Method.ORPO, Method.KTO})
 
 
-def unused(work: Workload, stage: Stage) -> frozenset[str]:
+def unused(config: RunConfig, stage: Stage) -> frozenset[str]:
     """Modules that are installed and that a stage has no use for."""
+    work = config.workload
     if stage in {Stage.PREFLIGHT, Stage.POLL}:  # neither transformers' models nor peft
+        return frozenset()
+    if config.runtime.trust_remote_code:
         return frozenset()
     if stage is Stage.MONITOR:  # scikit-learn looks whether a table is one of pandas'; a challenger may be of QLoRA
         return OF_TRL - OF_MONITORING
     used: set[str] = set()
     if stage is Stage.TRAIN and work.method in ON_TRL:
         used |= OF_TRL
+    if stage is Stage.EVALUATE:
+        used |= OF_IMAGES
     if work.tuning.type is TuningType.QLORA:
         used |= OF_QLORA
-    return (OF_TRL | OF_QLORA | OF_SKLEARN) - used
+    return (OF_TRL | OF_QLORA | OF_SKLEARN | OF_IMAGES) - used
 
 
 def keep_out(names: frozenset[str], modules: MutableMapping[str, Any] = sys.modules) -> None:
@@ -41,3 +50,13 @@ def keep_out(names: frozenset[str], modules: MutableMapping[str, Any] = sys.modu
     """
     for name in names:
         modules.setdefault(name, None)
+
+
+def over() -> None:
+    """Has garbage be collected from now on, where the process put that off until its modules are read.
+
+    What is there by now stays until the end, so it is never looked through.
+    """
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()

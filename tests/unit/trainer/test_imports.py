@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from attune_contract.enums import Stage
-from attune_contract.spec import Workload
+from attune_contract.runconfig import RunConfig
 from attune_trainer import imports
-from trainer_factories import workload
+from trainer_factories import document
 
-ALL = {"datasets", "pandas", "bitsandbytes", "sklearn"}
+ALL = {"datasets", "pandas", "bitsandbytes", "sklearn", "scipy"}
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,12 @@ ALL = {"datasets", "pandas", "bitsandbytes", "sklearn"}
     [
         pytest.param(Stage.PREFLIGHT, {}, set(), id="preflight has no torch, and imports little"),
         pytest.param(Stage.TRAIN, {}, ALL, id="SFT trains on transformers alone"),
-        pytest.param(Stage.TRAIN, {"method": "DPO"}, {"bitsandbytes", "sklearn"}, id="DPO trains on TRL"),
-        pytest.param(Stage.EVALUATE, {"method": "DPO"}, ALL, id="only its training is on TRL"),
-        pytest.param(Stage.TRAIN, {"tuning": {"type": "QLoRA"}}, {"datasets", "pandas", "sklearn"}, id="QLoRA"),
+        pytest.param(Stage.TRAIN, {"method": "DPO"}, {"bitsandbytes", "sklearn", "scipy"}, id="DPO trains on TRL"),
+        pytest.param(Stage.EVALUATE, {"method": "DPO"}, ALL - {"scipy"}, id="only its training is on TRL"),
+        pytest.param(Stage.PUBLISH, {"method": "DPO"}, ALL, id="publishing has no statistics"),
+        pytest.param(Stage.TRAIN, {"tuning": {"type": "QLoRA"}}, ALL - {"bitsandbytes"}, id="QLoRA"),
         pytest.param(
-            Stage.PUBLISH, {"tuning": {"type": "QLoRA"}}, {"datasets", "pandas", "sklearn"}, id="QLoRA, merged"
+            Stage.PUBLISH, {"tuning": {"type": "QLoRA"}}, ALL - {"bitsandbytes"}, id="QLoRA, merged"
         ),
         pytest.param(Stage.POLL, {}, set(), id="polling has no torch"),
         pytest.param(
@@ -34,8 +35,24 @@ ALL = {"datasets", "pandas", "bitsandbytes", "sklearn"}
 def test_modules_without_use_are_kept_out(
     tmp_path: Path, stage: Stage, changes: dict[str, object], kept_out: set[str]
 ) -> None:
-    work = Workload.model_validate(workload(tmp_path, **changes))
-    assert imports.unused(work, stage) == kept_out
+    config = RunConfig.model_validate(document(tmp_path, **changes))
+    assert imports.unused(config, stage) == kept_out
+
+
+def test_code_that_a_model_brings_finds_all_that_is_installed(tmp_path: Path) -> None:
+    trusted = {**document(tmp_path), "runtime": {"name": "laptop", "trustRemoteCode": True}}
+    assert imports.unused(RunConfig.model_validate(trusted), Stage.TRAIN) == set()
+
+
+def test_garbage_is_collected_again_once_all_is_read() -> None:
+    code = (
+        "import gc; gc.disable()\n"
+        "from attune_trainer import imports\n"
+        "imports.over(); print(gc.isenabled(), gc.get_freeze_count() > 1000)\n"
+        "known = gc.get_freeze_count(); imports.over(); print(gc.get_freeze_count() == known)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.split() == ["True", "True", "True"], done.stderr
 
 
 def test_what_is_loaded_stays_and_what_is_not_looks_as_if_it_were_not_there() -> None:
@@ -45,7 +62,7 @@ def test_what_is_loaded_stays_and_what_is_not_looks_as_if_it_were_not_there() ->
 
 
 def test_a_look_works_with_what_its_pod_keeps_out(tmp_path: Path) -> None:
-    out = sorted(imports.unused(Workload.model_validate(workload(tmp_path)), Stage.MONITOR))
+    out = sorted(imports.unused(RunConfig.model_validate(document(tmp_path)), Stage.MONITOR))
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({out!r}))\n"
         "from attune_trainer.monitoring import inputs\n"
