@@ -23,9 +23,7 @@ ALL = {"datasets", "pandas", "bitsandbytes", "sklearn", "scipy"}
         pytest.param(Stage.EVALUATE, {"method": "DPO"}, ALL - {"scipy"}, id="only its training is on TRL"),
         pytest.param(Stage.PUBLISH, {"method": "DPO"}, ALL, id="publishing has no statistics"),
         pytest.param(Stage.TRAIN, {"tuning": {"type": "QLoRA"}}, ALL - {"bitsandbytes"}, id="QLoRA"),
-        pytest.param(
-            Stage.PUBLISH, {"tuning": {"type": "QLoRA"}}, ALL - {"bitsandbytes"}, id="QLoRA, merged"
-        ),
+        pytest.param(Stage.PUBLISH, {"tuning": {"type": "QLoRA"}}, ALL - {"bitsandbytes"}, id="QLoRA, merged"),
         pytest.param(Stage.POLL, {}, set(), id="polling has no torch"),
         pytest.param(
             Stage.MONITOR, {}, {"datasets"}, id="scikit-learn looks at pandas, and a challenger may be of QLoRA"
