@@ -77,7 +77,8 @@ soak: venv test-ready ## RUNS=300 short runs in MINUTES=60 with harm by chance, 
 gpu-test: venv ## tests that need a CUDA GPU; they skip themselves where there is none
 	@$(BIN)/python -m pytest -p no:cacheprovider tests/gpu
 
-bench: venv install ## figures of preflight, evaluation and operator on this cluster, and of (SCALE=10000) runs beside it
+bench: venv install ## figures of stages' starts, preflight, evaluation and operator on this cluster, and of (SCALE=10000) runs beside it
+	@$(BIN)/python benchmarks/start.py
 	@$(BIN)/python benchmarks/preflight.py
 	@$(BIN)/python benchmarks/evaluation.py
 	@$(PYTHON) -m attune_devcluster up --with kwok
