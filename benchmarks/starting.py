@@ -10,8 +10,9 @@ from benchmarks.report import Figure, dump, table
 from benchmarks.samples import keep, kept, measured, say
 
 EXPLAINED = """\
-Measures what a stage of SFT with LoRA computes only to begin and to end: reading its modules, and leaving. Every pod
-pays it once. In seconds of CPU, so that other load on the machine counts for less.
+Measures what a stage of SFT with LoRA computes only to begin and to end: reading its modules, and leaving. Every
+process of a stage pays it once; the one that only watches over training pays less, and is not measured. In seconds of
+CPU, so that other load on the machine counts for less.
 
   plain  Python as it is: all modules that are installed, the garbage collector on, tidied up at the end
   pod    as a pod does it: modules without use kept out, no garbage collected before all are read, no tidying up

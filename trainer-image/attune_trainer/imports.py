@@ -1,8 +1,8 @@
 """Keeps a stage from importing libraries that it does not use.
 
-transformers and peft import what they could work with wherever it is installed: `datasets` with pandas, and
-bitsandbytes with torch's compiler. That is more than two seconds of every pod, for methods that need neither. A model
-that brings code of its own may need any of it, so there nothing is kept out.
+transformers and peft import what they could work with wherever it is installed: `datasets` with pandas, scikit-learn,
+scipy, and bitsandbytes with torch's compiler. That is more than two seconds of every pod, for methods that need none of
+them. A model that brings code of its own may need any, so there nothing is kept out.
 """
 
 import gc
@@ -10,8 +10,9 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-from attune_contract.enums import Method, Stage, TuningType
+from attune_contract.enums import ClassificationStyle, Method, Stage, TuningType
 from attune_contract.runconfig import RunConfig
+from attune_contract.spec import Workload
 
 OF_TRL = frozenset({"datasets", "pandas"})
 """What TRL's trainers cannot do without."""
@@ -19,7 +20,8 @@ OF_QLORA = frozenset({"bitsandbytes"})
 OF_SKLEARN = frozenset({"sklearn"})
 """transformers imports it wherever it is installed."""
 OF_IMAGES = frozenset({"scipy"})
-"""The same, for the losses of models that find things in images. What evaluates models needs it itself."""
+"""The same, for the losses of models that find things in images; one text model, FNet, computes with it, under a head
+for classification. What evaluates models needs it itself."""
 OF_MONITORING = frozenset({"sklearn", "pandas"})
 ON_TRL = frozenset({Method.DPO, Method.ORPO, Method.KTO})
 
@@ -36,11 +38,15 @@ def unused(config: RunConfig, stage: Stage) -> frozenset[str]:
     used: set[str] = set()
     if stage is Stage.TRAIN and work.method in ON_TRL:
         used |= OF_TRL
-    if stage is Stage.EVALUATE:
+    if stage is Stage.EVALUATE or _has_head(work):
         used |= OF_IMAGES
     if work.tuning.type is TuningType.QLORA:
         used |= OF_QLORA
     return (OF_TRL | OF_QLORA | OF_SKLEARN | OF_IMAGES) - used
+
+
+def _has_head(work: Workload) -> bool:
+    return work.method is Method.CLASSIFICATION and work.resolved_classification().style is ClassificationStyle.HEAD
 
 
 def keep_out(names: frozenset[str], modules: MutableMapping[str, Any] = sys.modules) -> None:
@@ -53,9 +59,9 @@ def keep_out(names: frozenset[str], modules: MutableMapping[str, Any] = sys.modu
 
 
 def over() -> None:
-    """Has garbage be collected from now on, where the process put that off until its modules are read.
+    """Has garbage collected from now on, where the process put that off until the modules of its stage are read.
 
-    What is there by now stays until the end, so it is never looked through.
+    What is there by now is taken to stay until the end, and is never looked through.
     """
     if not gc.isenabled():
         gc.freeze()

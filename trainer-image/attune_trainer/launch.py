@@ -91,7 +91,7 @@ def processes_here(config: RunConfig) -> int:
 def report_for_duty(environment: Mapping[str, str]) -> None:
     """Says that this process hears signals, and has it tell where it stands when asked to."""
     folder, rank = _place(environment)
-    stacks = (folder / f"{rank}.stacks").open("w", encoding="utf-8")
+    stacks = (folder / f"{rank}.stacks").open("a", encoding="utf-8")
     faulthandler.register(STACKS_SIGNAL, file=stacks, all_threads=True)  # keeps the file open
     (folder / f"{rank}.pid").write_text(str(os.getpid()), encoding="utf-8")
 

@@ -24,11 +24,13 @@ from attune_trainer.stop import MARGIN, Stopper
 
 POLL = 0.5
 """Seconds between two looks at the processes."""
+WAKING_SECONDS = 0.5
+"""For a process that was stopped. While its first thread wakes up, the kernel has another one answer, which reads the
+frames of the first as they change: that ends in half a stack, or in a crash."""
 STACKS_TIMES = 3
 """How often they are asked where they stand.
 
-A process that moves between the answers is told from one that is stuck; and one that moves while it answers may be
-caught between two frames, so that the answer has one line.
+A process that moves between the answers is told from one that is stuck.
 """
 STACKS_SECONDS = 1.0
 """Seconds for each answer."""
@@ -128,9 +130,14 @@ class _Supervisor:
 
     def _end_stalled(self, doing: str, seconds: float) -> Outcome:
         """Has every process say where it stands, and ends them."""
-        for _ in range(STACKS_TIMES):
+        for pid in self._pids():
+            _send(pid, signal.SIGCONT)  # one that was stopped cannot say anything
+        time.sleep(WAKING_SECONDS)
+        for number in range(1, STACKS_TIMES + 1):
+            for stacks in self._folder.glob("*.stacks"):
+                with stacks.open("a", encoding="utf-8") as file:
+                    file.write(f"answer {number}\n")
             for pid in self._pids():
-                _send(pid, signal.SIGCONT)  # one that was stopped cannot say anything
                 _send(pid, launch.STACKS_SIGNAL)
             time.sleep(STACKS_SECONDS)
         self._kill()

@@ -1,14 +1,17 @@
 """What a stage does not use it does not import."""
 
+import gc
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from attune_contract.enums import Stage
 from attune_contract.runconfig import RunConfig
-from attune_trainer import imports
+from attune_trainer import command, imports, supervision
 from trainer_factories import document
 
 ALL = {"datasets", "pandas", "bitsandbytes", "sklearn", "scipy"}
@@ -24,6 +27,12 @@ ALL = {"datasets", "pandas", "bitsandbytes", "sklearn", "scipy"}
         pytest.param(Stage.PUBLISH, {"method": "DPO"}, ALL, id="publishing has no statistics"),
         pytest.param(Stage.TRAIN, {"tuning": {"type": "QLoRA"}}, ALL - {"bitsandbytes"}, id="QLoRA"),
         pytest.param(Stage.PUBLISH, {"tuning": {"type": "QLoRA"}}, ALL - {"bitsandbytes"}, id="QLoRA, merged"),
+        pytest.param(
+            Stage.TRAIN,
+            {"method": "Classification", "classification": {"style": "Head"}},
+            ALL - {"scipy"},
+            id="FNet computes with scipy",
+        ),
         pytest.param(Stage.POLL, {}, set(), id="polling has no torch"),
         pytest.param(
             Stage.MONITOR, {}, {"datasets"}, id="scikit-learn looks at pandas, and a challenger may be of QLoRA"
@@ -40,6 +49,32 @@ def test_modules_without_use_are_kept_out(
 def test_code_that_a_model_brings_finds_all_that_is_installed(tmp_path: Path) -> None:
     trusted = {**document(tmp_path), "runtime": {"name": "laptop", "trustRemoteCode": True}}
     assert imports.unused(RunConfig.model_validate(trusted), Stage.TRAIN) == set()
+
+
+@pytest.fixture
+def collector_is_off() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("collector_is_off")
+def test_a_stage_collects_garbage() -> None:
+    command._entry(Stage.POLL)
+    assert gc.isenabled()
+
+
+@pytest.mark.usefixtures("collector_is_off")
+def test_the_process_that_watches_over_training_collects_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collects: list[bool] = []
+    monkeypatch.setattr(supervision, "run", lambda *_: collects.append(gc.isenabled()) or 0)
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(document(tmp_path)))
+    assert command.main(["train", "--config", str(file)]) == 0
+    assert collects == [True]
 
 
 def test_garbage_is_collected_again_once_all_is_read() -> None:

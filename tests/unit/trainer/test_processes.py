@@ -284,7 +284,9 @@ def test_a_process_that_hangs_is_ended_and_says_where_it_stood(tmp_path: Path) -
     assert outcome.checkpoint is not None
     assert any("step" in line for line in outcome.log_tail)
     reports = make.run_folder(tmp_path) / "reports" / "attempts"
-    assert "_inner_training_loop" in (reports / "train-1.stacks.txt").read_text()
+    stacks = (reports / "train-1.stacks.txt").read_text()
+    assert "_inner_training_loop" in stacks
+    assert re.findall("^answer [0-9]$", stacks, re.MULTILINE) == ["answer 1", "answer 2", "answer 3"]
     assert "is complete after" in (reports / "train-1.log").read_text()
 
 
