@@ -131,8 +131,8 @@ class Team:
         return name
 
     def read(self, name: str = "job") -> JSON:
-        """The FineTuneJob as it is now."""
-        return self.cluster.get("finetunejob", self.namespace, name)
+        """The FineTuneJob as it is now; its status is empty before the operator saw it for the first time."""
+        return {"status": {}, **self.cluster.get("finetunejob", self.namespace, name)}
 
     def wait(
         self, name: str, condition: str, status: str = "True", timeout: float = 180, reason: str | None = None
