@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from attune_contract.enums import ClassificationStyle, Method, OutputFormat, TuningType
+from attune_contract.enums import OutputFormat, TuningType
 from attune_contract.spec import Workload
 
 
@@ -65,11 +65,6 @@ class _Asked(NamedTuple):
     def form(self) -> OutputFormat:
         return self.work.output.resolved_format(self.work.tuning.type)
 
-    @property
-    def head(self) -> bool:
-        style = self.work.resolved_classification().style
-        return self.work.method is Method.CLASSIFICATION and style is ClassificationStyle.HEAD
-
 
 def refusals(server: Server, max_rank: int | None, work: Workload) -> tuple[Refusal, ...]:
     """Everything that keeps a server from loading what a run would publish; empty where it can.
@@ -104,7 +99,7 @@ def needed_rank(rank: int) -> int | None:
 def _vllm(asked: _Asked) -> Iterator[Refusal]:
     if asked.form is not OutputFormat.ADAPTER:
         return
-    if asked.head:
+    if asked.work.has_head:
         text = "vLLM loads no adapter that brings a classification head (modules_to_save); use Merged or Both."
         yield Refusal("spec.output.format", text)
     most, rank = asked.most or VLLM_RANK, asked.work.tuning.rank
@@ -126,7 +121,7 @@ def _kserve(asked: _Asked) -> Iterator[Refusal]:
 
 
 def _ollama(asked: _Asked) -> Iterator[Refusal]:
-    if asked.head:
+    if asked.work.has_head:
         yield Refusal("spec.classification.style", "Ollama generates text and has no classification heads; use Token.")
     if asked.form is OutputFormat.ADAPTER and asked.work.tuning.type is TuningType.QLORA:
         text = (

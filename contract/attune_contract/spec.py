@@ -334,3 +334,9 @@ class Workload(Frozen):
     def resolved_classification(self) -> Classification:
         """The block as given, or the defaults."""
         return self.classification or Classification()
+
+    @property
+    def has_head(self) -> bool:
+        """Whether a classification head on top of the model says the label."""
+        style = self.resolved_classification().style
+        return self.method is Method.CLASSIFICATION and style is ClassificationStyle.HEAD

@@ -1,4 +1,4 @@
-"""Keeps a stage from importing libraries that it does not use.
+"""Keeps a stage from importing libraries that it does not use, and from looking for garbage in what it imports.
 
 transformers and peft import what they could work with wherever it is installed: `datasets` with pandas, scikit-learn,
 scipy, and bitsandbytes with torch's compiler. That is more than two seconds of every pod, for methods that need none of
@@ -10,9 +10,8 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-from attune_contract.enums import ClassificationStyle, Method, Stage, TuningType
+from attune_contract.enums import Method, Stage, TuningType
 from attune_contract.runconfig import RunConfig
-from attune_contract.spec import Workload
 
 OF_TRL = frozenset({"datasets", "pandas"})
 """What TRL's trainers cannot do without."""
@@ -38,15 +37,11 @@ def unused(config: RunConfig, stage: Stage) -> frozenset[str]:
     used: set[str] = set()
     if stage is Stage.TRAIN and work.method in ON_TRL:
         used |= OF_TRL
-    if stage is Stage.EVALUATE or _has_head(work):
+    if stage is Stage.EVALUATE or work.has_head:
         used |= OF_IMAGES
     if work.tuning.type is TuningType.QLORA:
         used |= OF_QLORA
     return (OF_TRL | OF_QLORA | OF_SKLEARN | OF_IMAGES) - used
-
-
-def _has_head(work: Workload) -> bool:
-    return work.method is Method.CLASSIFICATION and work.resolved_classification().style is ClassificationStyle.HEAD
 
 
 def keep_out(names: frozenset[str], modules: MutableMapping[str, Any] = sys.modules) -> None:

@@ -135,7 +135,7 @@ class _Supervisor:
         time.sleep(WAKING_SECONDS)
         for number in range(1, STACKS_TIMES + 1):
             for stacks in self._folder.glob("*.stacks"):
-                with stacks.open("a", encoding="utf-8") as file:
+                with suppress(OSError), stacks.open("a", encoding="utf-8") as file:  # the disk may be full
                     file.write(f"answer {number}\n")
             for pid in self._pids():
                 _send(pid, launch.STACKS_SIGNAL)

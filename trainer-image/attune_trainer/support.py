@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from attune_contract import uris
 from attune_contract.abilities import CAN_BE_PROMPTED, HAS_BETA, PACKS, formats_of, metrics_of
-from attune_contract.enums import ClassificationStyle, DataFormat, Method, MetricName, OutputFormat, Stage, TuningType
+from attune_contract.enums import DataFormat, Method, MetricName, OutputFormat, Stage, TuningType
 from attune_contract.runconfig import RunConfig
 from attune_contract.spec import Workload
 from attune_trainer.errors import InvalidConfigurationError
@@ -67,7 +67,7 @@ def _baselines(work: Workload) -> Iterator[str]:
             yield f"{where}.name must not be tuned: that is the model that it is compared with."
         if prompted and work.method not in CAN_BE_PROMPTED:
             yield f"{where}: {work.method.value} has no prompts that a systemPrompt or examples could go before."
-        if prompted and _has_head(work):
+        if prompted and work.has_head:
             yield f"{where}: a model with classification.style Head cannot be prompted; leave {baseline.name} out."
     names = [baseline.name for baseline in asked]
     yield from (f"spec.evaluation.baselines: {n} may be there once only." for n in set(names) if names.count(n) > 1)
@@ -83,7 +83,7 @@ def _gate(work: Workload) -> Iterator[str]:
             yield f"{where}.metric: {r.metric.value} is not among spec.evaluation.metrics; add it there."
         if r.minimum is None and r.min_improvement is None and r.max_regression is None:
             yield f"{where} sets no bar: give minimum, minImprovement or maxRegression."
-    if evaluation.forgetting is not None and _has_head(work):
+    if evaluation.forgetting is not None and work.has_head:
         yield "spec.evaluation.forgetting: a model with classification.style Head reads no general text; leave it out."
 
 
@@ -96,11 +96,6 @@ def _over(config: RunConfig) -> Iterator[str]:
         if r.over not in compared:
             where = f"spec.evaluation.gate.require[{i}].over"
             yield f"{where}: {r.over} is not among spec.evaluation.baselines; add it there."
-
-
-def _has_head(work: Workload) -> bool:
-    head = work.resolved_classification().style is ClassificationStyle.HEAD
-    return work.method is Method.CLASSIFICATION and head
 
 
 def _best(work: Workload) -> Iterator[str]:

@@ -7,7 +7,7 @@ attention that keeps no scores, and checked against torch's own list of saved te
 
 from dataclasses import dataclass
 
-from attune_contract.enums import ClassificationStyle, Method, TuningType
+from attune_contract.enums import Method, TuningType
 from attune_contract.spec import Workload
 from attune_trainer.estimate.model import Trainable, Weights, trainable
 from attune_trainer.estimate.work import PAIRED, Work
@@ -88,12 +88,6 @@ def has_copy(manifest: Workload) -> bool:
     return manifest.method in {Method.DPO, Method.KTO} and manifest.tuning.type is TuningType.FULL
 
 
-def has_head(manifest: Workload) -> bool:
-    """Whether a classification head is trained rather than the language model's own."""
-    style = manifest.resolved_classification().style if manifest.method is Method.CLASSIFICATION else None
-    return style is ClassificationStyle.HEAD
-
-
 def _weights(model: Weights, manifest: Workload, changes: Trainable, *, on_gpu: bool) -> int:
     """The base as it is held, and adapters in float32."""
     if manifest.tuning.type is TuningType.FULL:
@@ -167,7 +161,7 @@ _WITH_DROPOUT = frozenset({Method.SFT, Method.CONTINUED_PRETRAINING, Method.CLAS
 
 
 def _logits(model: Weights, manifest: Workload, work: Work, *, on_gpu: bool) -> int:
-    if has_head(manifest):
+    if manifest.has_head:
         return 0
     if manifest.method in PAIRED | {Method.KTO}:
         each = _LOGITS_IN_CHUNKS

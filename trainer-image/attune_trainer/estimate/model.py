@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attune_contract.enums import ClassificationStyle, Method, TuningType
+from attune_contract.enums import TuningType
 from attune_contract.spec import Tuning, Workload
 from attune_trainer.estimate.tensors import Shape, Tensor, of_config, shape_of
 
@@ -132,11 +132,8 @@ def _adapted(model: Weights, tuning: Tuning) -> Iterable[Tensor]:
 
 
 def _new_head(model: Weights, work: Workload) -> int:
-    if work.method is not Method.CLASSIFICATION:
-        return 0
-    asked = work.resolved_classification()
-    head = asked.style is ClassificationStyle.HEAD
-    return model.shape.hidden * max(2, len(asked.labels)) if head else 0
+    labels = work.resolved_classification().labels
+    return model.shape.hidden * max(2, len(labels)) if work.has_head else 0
 
 
 def _any(name: str, parts: Iterable[str]) -> bool:

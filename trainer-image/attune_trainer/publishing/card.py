@@ -88,7 +88,7 @@ def _metadata(config: RunConfig, evaluation: dict[str, Any]) -> list[str]:
 
 
 def _task(work: Workload) -> str:
-    return "text-classification" if usage.has_head(work) else "text-generation"
+    return "text-classification" if work.has_head else "text-generation"
 
 
 def _tuned(evaluation: dict[str, Any]) -> dict[str, float]:

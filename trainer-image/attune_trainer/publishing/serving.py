@@ -93,7 +93,7 @@ def _vllm(config: RunConfig) -> str:
 
 
 def _vllm_arguments(config: RunConfig) -> list[str]:
-    name, head = immutable_name(config), ["--runner=pooling"] if usage.has_head(config.workload) else []
+    name, head = immutable_name(config), ["--runner=pooling"] if config.workload.has_head else []
     if _form(config) is not OutputFormat.ADAPTER:
         return ["--model=/mnt/model", f"--served-model-name={name}", *head]
     rank = needed_rank(config.workload.tuning.rank)
@@ -116,7 +116,7 @@ def _vllm_pod(name: str, arguments: list[str], volumes: list[str]) -> dict[str, 
 
 def _kserve(config: RunConfig) -> str:
     name = immutable_name(config)
-    task = ["--task=sequence_classification"] if usage.has_head(config.workload) else []
+    task = ["--task=sequence_classification"] if config.workload.has_head else []
     service = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",

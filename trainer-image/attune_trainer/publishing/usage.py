@@ -1,18 +1,12 @@
 """The lines of Python on a model card: how a published model is loaded, and what it is asked. Tests run them."""
 
-from attune_contract.enums import ClassificationStyle, Method, OutputFormat
+from attune_contract.enums import Method, OutputFormat
 from attune_contract.spec import Workload
 from attune_trainer.data.encoding.labeled import ASK
 
 FOLDER = "path/to/this/folder"
 BASE = "path/to/the/base"
 _TEXT = "Some text"
-
-
-def has_head(work: Workload) -> bool:
-    """Whether a classification head says the label."""
-    head = work.resolved_classification().style is ClassificationStyle.HEAD
-    return work.method is Method.CLASSIFICATION and head
 
 
 def code(work: Workload, labels: tuple[str, ...]) -> str:
@@ -24,7 +18,7 @@ def code(work: Workload, labels: tuple[str, ...]) -> str:
     """
     adapter = work.output.resolved_format(work.tuning.type) is OutputFormat.ADAPTER
     load = _adapter(work, labels) if adapter else _whole(work)
-    if has_head(work):
+    if work.has_head:
         return f"{load}\n{_HEAD}"
     if work.method is Method.CLASSIFICATION:
         return f"import json\n\n{load}\n{_TOKEN}"
@@ -32,7 +26,7 @@ def code(work: Workload, labels: tuple[str, ...]) -> str:
 
 
 def _auto(work: Workload) -> str:
-    return "AutoModelForSequenceClassification" if has_head(work) else "AutoModelForCausalLM"
+    return "AutoModelForSequenceClassification" if work.has_head else "AutoModelForCausalLM"
 
 
 def _whole(work: Workload) -> str:
@@ -47,7 +41,7 @@ tokenizer = AutoTokenizer.from_pretrained("{FOLDER}")"""
 def _adapter(work: Workload, labels: tuple[str, ...]) -> str:
     auto = _auto(work)
     head = ""
-    if has_head(work):
+    if work.has_head:
         head = f", num_labels={len(labels)}, id2label={dict(enumerate(labels))!r}"
     return f"""\
 from peft import PeftModel
